@@ -1,0 +1,195 @@
+package state
+
+import (
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Source names one of the places that a run asks. The names are values of the
+// label source of network_metrics_exporter_source_up.
+type Source string
+
+// The sources, in the order in which a run asks them.
+const (
+	NFTables  Source = "nftables"
+	Conntrack Source = "conntrack"
+	Neighbor  Source = "neighbor"
+	DHCP      Source = "dhcp"
+)
+
+// Sample is what one run saw. A source that gave nothing left its field nil;
+// what it did give is used even if its Probe tells of an error.
+type Sample struct {
+	Instant
+	Accounting *Accounting   // from NFTables
+	Conntrack  *Flows        // from Conntrack
+	LAN        *Neighborhood // from Neighbor
+	Names      []Assignment  // from DHCP, the files of the flag named first first
+	Probes     []Probe       // one for each source asked, in the order asked
+}
+
+// Instant is a moment on both of the kernel's clocks.
+type Instant struct {
+	Boot   string        // kernel/random/boot_id: 32 hexadecimal digits, never empty
+	Uptime time.Duration // CLOCK_BOOTTIME: since boot, suspended time included
+	Wall   time.Time     // CLOCK_REALTIME: for people only, it may step
+}
+
+// Probe tells how asking a source went.
+type Probe struct {
+	Source   Source
+	Duration time.Duration
+	Err      error // nil: all that was asked for was had
+}
+
+// Direction is seen from the client.
+type Direction uint8
+
+// The directions. They index every array of two in this package.
+const (
+	Rx Direction = iota // to the client
+	Tx                  // from the client
+)
+
+// Directions lists both.
+var Directions = [...]Direction{Rx, Tx}
+
+// String gives the value of the label direction.
+func (d Direction) String() string {
+	if d == Tx {
+		return "tx"
+	}
+	return "rx"
+}
+
+// Traffic is an amount of IP packets and of their bytes, headers of IP included
+// and those of the link layer not, as nft_counter.c counts them.
+type Traffic struct {
+	Bytes, Packets uint64
+}
+
+// CounterID tells a kernel counter from every other one of the same boot and
+// network namespace, also from one that took its place: the kernel gives a
+// handle once and never again (table_handle and hgenerator in nf_tables_api.c).
+type CounterID struct {
+	Table  uint64 // NFTA_TABLE_HANDLE
+	Object uint64 // handle of the rule within the table
+}
+
+// Counter is one kernel counter as it was read.
+type Counter struct {
+	Addr      netip.Addr
+	Direction Direction
+	ID        CounterID
+	Traffic
+}
+
+// Accounting is what nftables knows of the clients' traffic.
+type Accounting struct {
+	Counters  []Counter // several of one address and direction add up
+	Flowtable bool      // a flowtable lets packets pass uncounted
+}
+
+// Flows is what conntrack knows.
+type Flows struct {
+	// Active counts the live flows that a client is an end of. An address
+	// without one is missing.
+	Active  map[netip.Addr]uint32
+	Entries uint32        // tracked flows of all kinds, nf_conntrack_count
+	Limit   uint32        // nf_conntrack_max; 0: no limit
+	Uptime  time.Duration // CLOCK_BOOTTIME when they were counted
+}
+
+// NUD is a neighbour entry's state, one bit of NUD_* in linux/neighbour.h.
+type NUD uint16
+
+// The states of an entry: neighbour unreachability detection, RFC 4861, 7.3.2.
+const (
+	Incomplete NUD = 0x01
+	Reachable  NUD = 0x02
+	Stale      NUD = 0x04
+	Delay      NUD = 0x08
+	Probing    NUD = 0x10
+	Failed     NUD = 0x20
+	NoARP      NUD = 0x40
+	Permanent  NUD = 0x80
+)
+
+// NeighborEntry is one entry of the neighbour table.
+type NeighborEntry struct {
+	Addr      netip.Addr
+	MAC       MAC // zero: the entry has none, or one that is no EUI-48
+	Interface string
+	State     NUD
+	// Confirmed is how long ago the neighbour was last known to be reachable.
+	// A new entry is born with twice base_reachable_time (60 s) on it.
+	Confirmed time.Duration
+}
+
+// InterfaceAddr is an address that the router itself has.
+type InterfaceAddr struct {
+	Interface string
+	Addr      netip.Addr
+	// Network is the prefix on the link, masked. On a point-to-point link it
+	// is the peer's.
+	Network netip.Prefix
+}
+
+// Neighborhood is the LAN as the router sees it.
+type Neighborhood struct {
+	Neighbors []NeighborEntry // those of the LAN interfaces
+	Addrs     []InterfaceAddr // those of every interface
+}
+
+// NameSource tells where a name came from: a value of the label source of
+// client_info.
+type NameSource string
+
+// Where names come from.
+const (
+	FromHosts NameSource = "hosts"
+	FromDHCP  NameSource = "dhcp"
+	FromCache NameSource = "cache"
+	FromNone  NameSource = "none"
+)
+
+// Assignment is one line of a lease or hosts file: it names an address, a
+// device, or both, in which case the name is the device's.
+type Assignment struct {
+	Addr   netip.Addr // zero: a device wherever it is
+	MAC    MAC        // zero: whatever device has the address
+	Name   string     // as it was written; CleanName makes it fit to be published
+	Source NameSource
+}
+
+// MAC is an EUI-48 link-layer address. The zero MAC means that none is known.
+type MAC [6]byte
+
+// ParseMAC reads an EUI-48 in any of the spellings of net.ParseMAC.
+func ParseMAC(s string) (MAC, error) {
+	hw, err := net.ParseMAC(s)
+	if err != nil {
+		return MAC{}, err
+	}
+	if len(hw) != len(MAC{}) {
+		return MAC{}, &net.AddrError{Err: "not an EUI-48", Addr: s}
+	}
+	return MAC(hw), nil
+}
+
+// IsZero reports whether no address is known.
+func (m MAC) IsZero() bool { return m == MAC{} }
+
+// IsLocal reports whether the address was administered locally, as those are
+// that devices make up at random (IEEE 802c, the U/L bit).
+func (m MAC) IsLocal() bool { return m[0]&0x02 != 0 }
+
+// String gives the usual spelling, 02:00:5e:10:00:01, and nothing for the zero
+// MAC.
+func (m MAC) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return net.HardwareAddr(m[:]).String()
+}
