@@ -12,9 +12,9 @@ type Source string
 
 // The sources, in the order in which a run asks them.
 const (
+	Neighbor  Source = "neighbor"
 	NFTables  Source = "nftables"
 	Conntrack Source = "conntrack"
-	Neighbor  Source = "neighbor"
 	DHCP      Source = "dhcp"
 )
 
@@ -22,10 +22,10 @@ const (
 // what it did give is used even if its Probe tells of an error.
 type Sample struct {
 	Instant
+	LAN        *Neighborhood // from Neighbor
 	Accounting *Accounting   // from NFTables
 	Conntrack  *Flows        // from Conntrack
-	LAN        *Neighborhood // from Neighbor
-	Names      []Assignment  // from DHCP, the files of the flag named first first
+	Names      []Assignment  // from DHCP; of two that fit, the earlier one counts
 	Probes     []Probe       // one for each source asked, in the order asked
 }
 
@@ -52,9 +52,6 @@ const (
 	Tx                  // from the client
 )
 
-// Directions lists both.
-var Directions = [...]Direction{Rx, Tx}
-
 // String gives the value of the label direction.
 func (d Direction) String() string {
 	if d == Tx {
@@ -77,12 +74,17 @@ type CounterID struct {
 	Object uint64 // handle of the rule within the table
 }
 
-// Counter is one kernel counter as it was read.
+// Reading is what one kernel counter showed.
+type Reading struct {
+	ID CounterID
+	Traffic
+}
+
+// Counter is a reading and what the counter counts.
 type Counter struct {
 	Addr      netip.Addr
 	Direction Direction
-	ID        CounterID
-	Traffic
+	Reading
 }
 
 // Accounting is what nftables knows of the clients' traffic.
@@ -96,9 +98,8 @@ type Flows struct {
 	// Active counts the live flows that a client is an end of. An address
 	// without one is missing.
 	Active  map[netip.Addr]uint32
-	Entries uint32        // tracked flows of all kinds, nf_conntrack_count
-	Limit   uint32        // nf_conntrack_max; 0: no limit
-	Uptime  time.Duration // CLOCK_BOOTTIME when they were counted
+	Entries uint32 // tracked flows of all kinds, nf_conntrack_count
+	Limit   uint32 // nf_conntrack_max; 0: no limit
 }
 
 // NUD is a neighbour entry's state, one bit of NUD_* in linux/neighbour.h.

@@ -1,0 +1,36 @@
+package state
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Report is what is true of the clients now. What could not be known, because
+// its source gave nothing, is nil.
+type Report struct {
+	Instant
+	Clients    []ClientReport // sorted by address
+	Rates      bool           // whether the clients' rates are known
+	Presence   bool           // whether it is known who is online
+	Accounting *Accounting
+	Conntrack  *Flows
+	Resets     uint64 // Ledger.Resets
+	Probes     []Probe
+	// Changes are the probes that the people who watch the log have not seen:
+	// sources that began to fail, fail for another reason, or recovered.
+	Changes []Probe
+}
+
+// ClientReport is one client's share of a Report.
+type ClientReport struct {
+	Addr       netip.Addr
+	Name       string // clean; Unknown if nobody knows it
+	NameSource NameSource
+	MAC        MAC
+	Interface  string
+	Total      [2]Traffic // by Direction
+	Rate       [2]float64 // bits per second, by Direction
+	Active     uint32     // live flows
+	Online     bool
+	Seen       time.Time // the last sign of life; zero: none ever
+}

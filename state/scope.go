@@ -1,0 +1,82 @@
+package state
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Scope tells which addresses can be clients.
+type Scope struct {
+	Networks []netip.Prefix
+	never    map[netip.Addr]bool // addresses in Networks that no client can have
+}
+
+// NewScope works out the clients' networks: for each family those given, else
+// those that the LAN interfaces have now, else those that they last had, so
+// that an interface that is away for a moment takes nobody with it. lan may be
+// nil.
+func NewScope(given []netip.Prefix, interfaces []string, lan *Neighborhood, last []netip.Prefix) Scope {
+	var addrs []InterfaceAddr
+	if lan != nil {
+		addrs = lan.Addrs
+	}
+	var configured []netip.Prefix
+	for _, a := range addrs {
+		// Loopback, link-local and multicast addresses are not global.
+		if slices.Contains(interfaces, a.Interface) && a.Addr.IsGlobalUnicast() {
+			configured = append(configured, a.Network)
+		}
+	}
+	s := Scope{never: make(map[netip.Addr]bool)}
+	for _, is4 := range []bool{true, false} {
+		for _, candidates := range [][]netip.Prefix{given, configured, last} {
+			family := slices.DeleteFunc(slices.Clone(candidates), func(p netip.Prefix) bool { return p.Addr().Is4() != is4 })
+			if len(family) > 0 {
+				s.Networks = append(s.Networks, family...)
+				break
+			}
+		}
+	}
+	slices.SortFunc(s.Networks, netip.Prefix.Compare)
+	s.Networks = slices.Compact(s.Networks)
+
+	for _, p := range s.Networks {
+		s.exclude(p)
+	}
+	for _, a := range addrs {
+		s.exclude(a.Network)
+		s.never[a.Addr] = true
+	}
+	return s
+}
+
+// exclude takes out the addresses of a network that stand for no host: its own
+// and, in IPv4, the broadcast address (RFC 1122, 3.2.1.3). In IPv6 the network's
+// own is the routers' anycast address (RFC 4291, 2.6.1). Links of two hosts have
+// neither (RFC 3021, RFC 6164).
+func (s *Scope) exclude(p netip.Prefix) {
+	if p.Addr().BitLen()-p.Bits() < 2 {
+		return
+	}
+	s.never[p.Addr()] = true
+	if p.Addr().Is4() {
+		b := p.Addr().As4()
+		for i := range b {
+			b[i] |= byte(0xff >> min(8, max(0, p.Bits()-8*i)))
+		}
+		s.never[netip.AddrFrom4(b)] = true
+	}
+}
+
+// Contains reports whether an address can be a client's.
+func (s Scope) Contains(a netip.Addr) bool {
+	if !a.IsGlobalUnicast() || s.never[a] {
+		return false
+	}
+	for _, p := range s.Networks {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
