@@ -1,0 +1,255 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"network-metrics-exporter/state"
+)
+
+// A ledger on disk is a line that names format and version, the fields in the
+// order of encode, and the CRC-32C of all that, big-endian. Numbers are varints
+// as in encoding/binary, strings and lists are preceded by their length.
+const (
+	magic   = "network-metrics-exporter ledger "
+	version = 1
+)
+
+var (
+	errDamaged = errors.New("ledger is damaged")
+	errNewer   = errors.New("ledger is of a newer version of this program")
+)
+
+// checksum is CRC-32C: processors compute it, so that it costs nothing here.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// encode gives a ledger's file. One ledger has one encoding.
+func encode(l *state.Ledger) []byte {
+	var e encoder
+	e.b = append(e.b, magic+strconv.Itoa(version)+"\n"...)
+	e.string(l.Boot)
+	e.uint(uint64(l.Uptime))
+	e.time(l.Wall)
+	e.uint(l.Resets)
+	e.uint(uint64(len(l.Networks)))
+	for _, p := range l.Networks {
+		e.addr(p.Addr())
+		e.uint(uint64(p.Bits()))
+	}
+	e.uint(uint64(len(l.Faults)))
+	for _, source := range slices.Sorted(maps.Keys(l.Faults)) {
+		e.string(string(source))
+		e.string(l.Faults[source])
+	}
+	e.uint(uint64(len(l.Marks)))
+	for _, m := range l.Marks {
+		e.uint(uint64(m.Uptime))
+	}
+	e.uint(uint64(len(l.Clients)))
+	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
+		e.addr(addr)
+		e.client(l.Clients[addr], l.Marks, addr)
+	}
+	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
+}
+
+func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
+	for d := range c.Total {
+		e.uint(c.Total[d].Bytes)
+		e.uint(c.Total[d].Packets)
+		e.uint(uint64(c.Moved[d]))
+		e.uint(uint64(len(c.Counted[d])))
+		for _, r := range c.Counted[d] {
+			e.uint(r.ID.Table)
+			e.uint(r.ID.Object)
+			e.uint(r.Bytes)
+			e.uint(r.Packets)
+		}
+		for _, m := range marks {
+			// What has come since the mark is a smaller number than its total.
+			e.uint(c.Total[d].Bytes - m.Bytes[addr][d])
+		}
+	}
+	e.b = append(e.b, c.MAC[:]...)
+	e.string(c.Interface)
+	e.time(c.Since)
+	e.time(c.Seen)
+}
+
+// decode reads a ledger's file. Its errors are errDamaged or errNewer, with what
+// was found.
+func decode(b []byte) (*state.Ledger, error) {
+	head, _, found := bytes.Cut(b, []byte("\n"))
+	number, ours := bytes.CutPrefix(head, []byte(magic))
+	if !found || !ours || len(b) < 4 {
+		return nil, fmt.Errorf("%w: it does not begin with %q", errDamaged, magic)
+	}
+	body := b[:len(b)-4]
+	if checksum(body) != binary.BigEndian.Uint32(b[len(body):]) {
+		return nil, fmt.Errorf("%w: its checksum is wrong", errDamaged)
+	}
+	if v, err := strconv.Atoi(string(number)); err != nil || v < 1 {
+		return nil, fmt.Errorf("%w: %q is no version", errDamaged, number)
+	} else if v > version {
+		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
+	}
+	d := decoder{b: body[len(head)+1:]}
+	l := d.ledger()
+	if d.bad || len(d.b) > 0 {
+		return nil, fmt.Errorf("%w: it does not hold what its version should", errDamaged)
+	}
+	return l, nil
+}
+
+func (d *decoder) ledger() *state.Ledger {
+	l := &state.Ledger{Clients: make(map[netip.Addr]state.Client), Faults: make(map[state.Source]string)}
+	l.Boot = d.string()
+	l.Uptime = d.duration()
+	l.Wall = d.time()
+	l.Resets = d.uint()
+	for range d.len() {
+		l.Networks = append(l.Networks, d.prefix())
+	}
+	for range d.len() {
+		source := state.Source(d.string())
+		l.Faults[source] = d.string()
+	}
+	for range d.len() {
+		l.Marks = append(l.Marks, state.Mark{Uptime: d.duration(), Bytes: make(map[netip.Addr][2]uint64)})
+	}
+	for range d.len() {
+		addr := d.addr()
+		l.Clients[addr] = d.client(l.Marks, addr)
+	}
+	return l
+}
+
+func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
+	var c state.Client
+	for dir := range c.Total {
+		c.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
+		c.Moved[dir] = d.duration()
+		for range d.len() {
+			c.Counted[dir] = append(c.Counted[dir], state.Reading{
+				ID:      state.CounterID{Table: d.uint(), Object: d.uint()},
+				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
+			})
+		}
+		for _, m := range marks {
+			since := d.uint()
+			if since > c.Total[dir].Bytes {
+				d.bad = true
+			}
+			totals := m.Bytes[addr]
+			totals[dir] = c.Total[dir].Bytes - since
+			m.Bytes[addr] = totals
+		}
+	}
+	copy(c.MAC[:], d.bytes(len(c.MAC)))
+	c.Interface = d.string()
+	c.Since = d.time()
+	c.Seen = d.time()
+	return c
+}
+
+// encoder appends fields to b.
+type encoder struct{ b []byte }
+
+func (e *encoder) uint(v uint64)     { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) string(s string)   { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) addr(a netip.Addr) { e.string(string(a.AsSlice())) }
+
+// time writes the nanoseconds since 1970, 0 for the zero time.
+func (e *encoder) time(t time.Time) {
+	var ns int64
+	if !t.IsZero() {
+		ns = t.UnixNano()
+	}
+	e.b = binary.AppendVarint(e.b, ns)
+}
+
+// decoder takes fields from the front of b. The first that is not there, or is
+// nothing that encoder writes, makes it bad: all that follow are zero.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if d.bad || n > len(d.b) {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	field := d.b[:n]
+	d.b = d.b[n:]
+	return field
+}
+
+func (d *decoder) uint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 || n > 1 && d.b[n-1] == 0 { // cut short, too large, or padded
+		d.bad, n = true, 0
+	}
+	d.bytes(n)
+	return v
+}
+
+// len reads the length of a list or string. Each item takes a byte at least, so
+// that a length that lies cannot ask for more memory than the file has.
+func (d *decoder) len() int {
+	n := d.uint()
+	if n > uint64(len(d.b)) {
+		d.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) string() string { return string(d.bytes(d.len())) }
+
+func (d *decoder) duration() time.Duration {
+	v := d.uint()
+	if v > math.MaxInt64 {
+		d.bad = true
+		return 0
+	}
+	return time.Duration(v)
+}
+
+func (d *decoder) time() time.Time {
+	v, n := binary.Varint(d.b)
+	if n <= 0 || n > 1 && d.b[n-1] == 0 {
+		d.bad, n = true, 0
+	}
+	d.bytes(n)
+	if v == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, v)
+}
+
+func (d *decoder) addr() netip.Addr {
+	a, ok := netip.AddrFromSlice(d.bytes(d.len()))
+	if !ok || a.Is4In6() {
+		d.bad = true
+	}
+	return a
+}
+
+func (d *decoder) prefix() netip.Prefix {
+	addr, bits := d.addr(), d.uint()
+	p := netip.PrefixFrom(addr, int(min(bits, math.MaxUint8)))
+	if !p.IsValid() {
+		d.bad = true
+	}
+	return p
+}

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+)
+
+// Replace puts data in the place of the file at path: a reader finds the old
+// file or the new one, whole, also after a power cut. The file has the given
+// permissions whatever it had before. Written by root it belongs to the owner of
+// its directory, so that a run by hand does not lock the service out.
+func Replace(path string, perm os.FileMode, data []byte) error {
+	dir := filepath.Dir(path)
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(perm))
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	defer f.Cleanup() // does nothing once the file is in its place
+	if err := own(f.File, dir); err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	if _, err := f.Write(data); err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return nil
+}
+
+// own gives a file that root has made to the owner of its directory.
+func own(f *os.File, dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 && owner.Gid == 0 {
+		return nil
+	}
+	return f.Chown(int(owner.Uid), int(owner.Gid))
+}
