@@ -1,0 +1,343 @@
+// Command network-metrics-exporter measures who uses how much of a router's
+// network, right now, and who is there. Each start takes one sample, compares it
+// with that of the start before, and replaces one file of metrics.
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/sources/clock"
+	"network-metrics-exporter/sources/conntrack"
+	"network-metrics-exporter/sources/dhcp"
+	"network-metrics-exporter/sources/neighbor"
+	"network-metrics-exporter/sources/nftables"
+	"network-metrics-exporter/state"
+	"network-metrics-exporter/state/metrics"
+	"network-metrics-exporter/state/store"
+)
+
+const program = "network-metrics-exporter"
+
+// Exit statuses.
+const (
+	published  = 0 // the .prom file was replaced, even if a source failed: the file says so
+	failed     = 1 // nothing was published
+	wrongUsage = 2
+)
+
+// lockPatience is how long a run waits for another one: far longer than that
+// takes, and no longer than the timer's interval.
+const lockPatience = 2 * time.Second
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program, for main and for tests. It gives the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	e := exporter{start: time.Now(), stdout: stdout}
+	done, err := e.parse(args)
+	if err == nil && !done {
+		err = e.makeDirectories()
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		return wrongUsage
+	case done:
+		return published
+	}
+	e.logging.Writer = stderr
+	e.log = promslog.New(&e.logging)
+
+	wrote, err := e.once(e.wait)
+	if err == nil && !wrote {
+		time.Sleep(e.Interval)
+		_, err = e.once(false)
+	}
+	if err != nil {
+		e.log.Error("nothing published", "err", err)
+		return failed
+	}
+	return published
+}
+
+// exporter is one start of the program.
+type exporter struct {
+	settings
+	start  time.Time
+	stdout io.Writer
+	log    *slog.Logger
+}
+
+// once takes a sample from start to end. It saves before it publishes, so that
+// no total is ever seen that a later run does not know of. With needRates a
+// sample that has nothing to be compared with is saved and not published.
+func (e *exporter) once(needRates bool) (wrote bool, err error) {
+	dir, err := store.Open(e.stateDir, lockPatience)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	last, err := dir.Load()
+	if aside := (*store.KeptAsideError)(nil); errors.As(err, &aside) {
+		e.log.Warn("state lost", "err", err)
+	} else if err != nil {
+		return false, err
+	}
+
+	now, scope, err := e.ask(last)
+	if err != nil {
+		return false, err
+	}
+	next, report := state.Compare(last, now, scope, e.Config)
+	if err := dir.Save(next); err != nil {
+		return false, err
+	}
+	for _, c := range report.Changes {
+		if c.Err != nil {
+			e.log.Warn(string(c.Source)+" fails", "err", c.Err)
+		} else {
+			e.log.Info(string(c.Source) + " works again")
+		}
+	}
+	if needRates && !report.Rates {
+		return false, nil
+	}
+	text, err := metrics.Render(report, metrics.Run{
+		Duration:  time.Since(e.start),
+		Version:   cmp.Or(version.Version, "devel"),
+		GoVersion: version.GoVersion,
+	})
+	if err != nil {
+		return false, err
+	}
+	if e.output == "-" {
+		_, err = e.stdout.Write(text)
+	} else {
+		err = store.Replace(e.output, 0o644, text)
+	}
+	return err == nil, err
+}
+
+// ask takes a sample. A source that fails takes no other one down: it fails only
+// if the clocks cannot be read.
+func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
+	var s state.Sample
+	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.interfaces) })
+	scope := state.NewScope(e.networks, e.interfaces, s.LAN, last.Networks)
+	now, err := clock.Read()
+	if err != nil {
+		return nil, scope, err
+	}
+	s.Instant = now
+	s.Accounting = probe(&s, state.NFTables, nftables.Read)
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
+	s.Names = probe(&s, state.DHCP, e.names)
+	return &s, scope, nil
+}
+
+// probe asks a source and notes how that went.
+func probe[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
+	start := time.Now()
+	got, err := read()
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w: it takes CAP_NET_ADMIN, which root has", err)
+	}
+	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: err})
+	return got
+}
+
+// names reads the files that name clients, those first that the user wrote. A
+// machine need not have the files that nobody asked for.
+func (e *exporter) names() ([]state.Assignment, error) {
+	var names []state.Assignment
+	var errs []error
+	read := func(paths []string, given bool, parse func(string) ([]state.Assignment, error)) {
+		for _, path := range paths {
+			found, err := parse(path)
+			names = append(names, found...)
+			if given || !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	read(e.hosts, e.hostsGiven, dhcp.ReadHosts)
+	read(e.leases, e.leasesGiven, dhcp.ReadLeases)
+	return names, errors.Join(errs...)
+}
+
+// settings are what the flags say.
+type settings struct {
+	state.Config
+	output, stateDir        string
+	interfaces              []string
+	networks                []netip.Prefix
+	leases, hosts           []string
+	leasesGiven, hostsGiven bool
+	wait                    bool
+	logging                 promslog.Config
+}
+
+// parse reads the command line. Done means that the user was told what was asked
+// for, help or version, and nothing is left to do.
+func (e *exporter) parse(args []string) (done bool, err error) {
+	app := kingpin.New(program, "Per-client network metrics for Linux routers: takes one sample and replaces one file for node_exporter's textfile collector.")
+	app.UsageWriter(e.stdout)
+	app.ErrorWriter(io.Discard) // run says what went wrong
+	app.Terminate(func(int) { done = true })
+	app.HelpFlag.Short('h')
+	app.Version(version.Print(program))
+	promslogflag.AddFlags(app, &e.logging)
+
+	app.Flag("output", "The file to replace, which node_exporter has to find; - for standard output.").
+		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
+	app.Flag("state-dir", "Where to keep what the next run has to know.").
+		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
+	list(app, "interface", "LAN interface: whose neighbours are clients. Repeatable.", "a name of an interface, of 1 to 15 characters",
+		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
+	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",
+		parseNetwork, &e.networks).Envar("NETWORK_PREFIX").PlaceHolder("CIDR")
+	single(app, "accounting", "How bytes are counted; off: by rules that are there already.", "off: this version reads what counts and sets up nothing",
+		func(text string) (string, bool) { return text, text == "off" }, new(string)).Default("off")
+	app.Flag("leases", "File of dnsmasq's leases. Repeatable.").IsSetByUser(&e.leasesGiven).
+		Default("/var/lib/dnsmasq/dnsmasq.leases").StringsVar(&e.leases)
+	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").IsSetByUser(&e.hostsGiven).
+		Default("/var/lib/dnsmasq/dhcp-hosts").StringsVar(&e.hosts)
+	single(app, "interval", "Planned time between two runs.", "a number of seconds from 0.1 to 86400",
+		parseSeconds, &e.Interval).Envar("UPDATE_INTERVAL").Default("2")
+	app.Flag("wait", "With no earlier sample, take one, wait for the interval and take another, so that there are rates.").BoolVar(&e.wait)
+	single(app, "online-window", "How recent a sign of life makes a client online that the kernel is not sure of.", "a duration such as 5m",
+		parseDuration, &e.OnlineWindow).Default("5m")
+	single(app, "forget-after", "How long an absent client stays in the metrics.", "a duration such as 168h",
+		parseDuration, &e.ForgetAfter).Default("168h")
+
+	if _, err := app.Parse(args); err != nil && !done {
+		return false, err
+	}
+	return done, nil
+}
+
+// value is a flag's value, which knows what it wants.
+type value struct {
+	name, want string
+	take       func(text string) bool
+	many       bool
+}
+
+// Set is the only place where a bad value is answered.
+func (v value) Set(text string) error {
+	if !v.take(text) {
+		return fmt.Errorf("--%s=%s: want %s", v.name, text, v.want)
+	}
+	return nil
+}
+
+func (v value) String() string     { return "" }
+func (v value) IsCumulative() bool { return v.many }
+
+// single defines a flag that has one value.
+func single[T any](app *kingpin.Application, name, help, want string, parse func(string) (T, bool), into *T) *kingpin.FlagClause {
+	flag := app.Flag(name, help)
+	flag.SetValue(value{name: name, want: want, take: func(text string) bool {
+		v, ok := parse(text)
+		*into = v
+		return ok
+	}})
+	return flag
+}
+
+// list defines a flag that may be repeated. Its environment variable takes
+// several values with spaces between.
+func list[T any](app *kingpin.Application, name, help, want string, parse func(string) (T, bool), into *[]T) *kingpin.FlagClause {
+	flag := app.Flag(name, help)
+	flag.SetValue(value{name: name, want: want, many: true, take: func(text string) bool {
+		words := strings.Fields(text)
+		for _, word := range words {
+			v, ok := parse(word)
+			if !ok {
+				return false
+			}
+			*into = append(*into, v)
+		}
+		return len(words) > 0
+	}})
+	return flag
+}
+
+// parseInterface accepts what the kernel does (dev_valid_name in net/core/dev.c)
+// as far as a label can show it.
+func parseInterface(text string) (string, bool) {
+	ok := text != "" && len(text) < unix.IFNAMSIZ && text != "." && text != ".." &&
+		!strings.ContainsFunc(text, func(r rune) bool {
+			return r == '/' || r == ':' || r == unicode.ReplacementChar || !unicode.IsGraphic(r)
+		})
+	return text, ok
+}
+
+// parseNetwork reads a CIDR, or the first octets of an IPv4 network, which is
+// how the original spells 192.168.10.0/24: 192.168.10.
+func parseNetwork(text string) (netip.Prefix, bool) {
+	if octets := strings.Count(text, ".") + 1; octets < 4 && !strings.ContainsAny(text, "/:") {
+		text = fmt.Sprintf("%s%s/%d", text, strings.Repeat(".0", 4-octets), 8*octets)
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err == nil && !p.Addr().Is4In6()
+}
+
+func parseSeconds(text string) (time.Duration, bool) {
+	s, err := strconv.ParseFloat(text, 64)
+	return time.Duration(s * float64(time.Second)), err == nil && s >= 0.1 && s <= 86400
+}
+
+func parseDuration(text string) (time.Duration, bool) {
+	d, err := model.ParseDuration(text)
+	return time.Duration(d), err == nil
+}
+
+// makeDirectories makes sure of the directories that files are to be put in.
+func (s *settings) makeDirectories() error {
+	if err := makeDirectory(s.stateDir); err != nil {
+		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.stateDir, err)
+	}
+	if s.output == "-" {
+		return nil
+	}
+	err := makeDirectory(filepath.Dir(s.output))
+	if info, statErr := os.Lstat(s.output); err == nil && statErr == nil && info.IsDir() {
+		err = &fs.PathError{Op: "replace", Path: s.output, Err: unix.EISDIR}
+	}
+	if err != nil {
+		return fmt.Errorf("--output=%s: want a file in a directory that can be written to: %w", s.output, err)
+	}
+	return nil
+}
+
+// makeDirectory makes the last element of a path, and no other one, which would
+// hide a slip of the pen.
+func makeDirectory(path string) error {
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := unix.Faccessat(unix.AT_FDCWD, path+"/.", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil && err != unix.EROFS {
+		return &fs.PathError{Op: "access", Path: path, Err: err}
+	}
+	return nil
+}
