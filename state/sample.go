@@ -98,8 +98,9 @@ type Flows struct {
 	// Active counts the live flows that a client is an end of. An address
 	// without one is missing.
 	Active  map[netip.Addr]uint32
-	Entries uint32 // tracked flows of all kinds, nf_conntrack_count
-	Limit   uint32 // nf_conntrack_max; 0: no limit
+	Entries uint32        // tracked flows of all kinds, nf_conntrack_count
+	Limit   uint32        // nf_conntrack_max; 0: no limit
+	Uptime  time.Duration // CLOCK_BOOTTIME of the sample that counted them
 }
 
 // NUD is a neighbour entry's state, one bit of NUD_* in linux/neighbour.h.

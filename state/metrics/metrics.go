@@ -87,6 +87,9 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 	p.single(self+"accounting_resets_total", "Runs that found counters of the kernel gone or fallen without a reboot: what they had counted since the run before is lost.", counter, float64(r.Resets))
 	p.family(self+"build_info", "The program that wrote this file. Always 1.", gauge)
 	p.series(1, label("version", run.Version), label("goversion", run.GoVersion))
+	if r.Conntrack != nil {
+		p.single(self+"conntrack_age_seconds", "How much older than this file's sample the counts of flows are.", gauge, (r.Uptime - r.Conntrack.Uptime).Seconds())
+	}
 	if r.Accounting != nil {
 		p.single(self+"flowtable_active", "Whether a flowtable lets packets pass uncounted: 1, or 0 if none does.", gauge, number(r.Accounting.Flowtable))
 	}
