@@ -150,6 +150,9 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	s.Instant = now
 	s.Accounting = probe(&s, state.NFTables, nftables.Read)
 	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
+	if s.Conntrack != nil {
+		s.Conntrack.Uptime = now.Uptime
+	}
 	s.Names = probe(&s, state.DHCP, e.names)
 	return &s, scope, nil
 }
