@@ -131,7 +131,8 @@ func command(t *testing.T, stdin, name string, args ...string) string {
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%.200s: %v\n%s%s", cmd, err, &stdout, &stderr)
+		line, _, _ := strings.Cut(cmd.String(), "\n")
+		t.Fatalf("%s: %v\n%s%s", line, err, &stdout, &stderr)
 	}
 	return stdout.String()
 }

@@ -7,9 +7,9 @@
 #     printer  192.168.10.102  fd00:10::102 ─┘  192.168.10.1     203.0.113.1           2001:db8::2
 #                                               fd00:10::1       2001:db8::1
 #
-# Run it in fresh network, mount and pid namespaces, as root of their user
-# namespace: it mounts a tmpfs on /run, and its dnsmasq ends with the pid
-# namespace. Hosts are network namespaces of these names: ip netns exec laptop …
+# Run it in fresh network, mount and pid namespaces, as namespaces.sh makes them:
+# it mounts a tmpfs on /run, and its dnsmasq ends with the pid namespace. Hosts
+# are network namespaces of these names: ip netns exec laptop …
 #
 # LEASES, in the environment, is where dnsmasq keeps its leases.
 
@@ -17,6 +17,13 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 leases=${LEASES:-/run/dnsmasq.leases}
 clients=(laptop phone printer)
+
+# Never on the machine itself: whoever made us a pid namespace made the others
+# too (NSpid has a number for each level), and a fresh network has no links up.
+if [[ ! $(</proc/self/status) =~ NSpid:([[:space:]][0-9]+){2} ]] || ip -o link show up | grep -qv ': lo:'; then
+	echo 'lab.sh: refused: expected fresh namespaces, as namespaces.sh makes them' >&2
+	exit 1
+fi
 
 mount -t tmpfs tmpfs /run
 
