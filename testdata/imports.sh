@@ -14,7 +14,7 @@ allowed=(
 	'.* [a-z0-9]+(/[a-z0-9]+)*' # the standard library
 
 	'main /(sources|state)(/.*)?'
-	'main github.com/(alecthomas/kingpin/v2|prometheus/common/(promslog(/flag)?|version))'
+	'main github.com/(alecthomas/kingpin/v2|prometheus/common/(model|promslog(/flag)?|version))'
 	'main golang.org/x/sys/unix'
 
 	'/sources/.* /state'

@@ -9,9 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 )
@@ -35,7 +34,7 @@ type Dir struct {
 // Open locks the state directory at path. If another run holds it, Open waits
 // for as long as patience, and then gives an error that says so.
 func Open(path string, patience time.Duration) (*Dir, error) {
-	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +44,11 @@ func Open(path string, patience time.Duration) (*Dir, error) {
 	}
 	// flock(2) ends with the process, however that ends: no lock is ever stale.
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return &Dir{path, lock}, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			lock.Close()
 			return nil, &fs.PathError{Op: "lock", Path: lock.Name(), Err: err}
 		}
@@ -106,8 +105,8 @@ func (d *Dir) Load() (*state.Ledger, error) {
 
 // read gives the content of a file that is no larger than a ledger can be.
 func read(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ELOOP) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
 		return nil, fmt.Errorf("%w: it is a symbolic link", errDamaged)
 	}
 	if err != nil {

@@ -1,0 +1,546 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"network-metrics-exporter/testdata/lab"
+	"network-metrics-exporter/testdata/strict"
+)
+
+// beProgram, set in the environment, makes the test binary the program: for
+// tests that need a process.
+const beProgram = "BE_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// rules are the original's accounting rules for two clients. The printer has
+// none.
+const rules = `
+table inet filter {
+	chain CLIENT_TRAFFIC {
+		ip saddr 192.168.10.100 counter comment "tx_192.168.10.100"
+		ip daddr 192.168.10.100 counter comment "rx_192.168.10.100"
+		ip saddr 192.168.10.101 counter comment "tx_192.168.10.101"
+		ip daddr 192.168.10.101 counter comment "rx_192.168.10.101"
+		ip6 saddr fd00:10::100 counter comment "tx_fd00:10::100"
+		ip6 daddr fd00:10::100 counter comment "rx_fd00:10::100"
+	}
+}
+insert rule inet filter forward jump CLIENT_TRAFFIC
+`
+
+// interval is that of the runs in tests.
+const interval = 400 * time.Millisecond
+
+// an installation is where a test runs the program.
+type installation struct {
+	dir    string
+	leases string
+}
+
+func install(t *testing.T, r *lab.Router) installation {
+	t.Helper()
+	return installation{t.TempDir(), r.Leases}
+}
+
+func (i installation) prom() string   { return filepath.Join(i.dir, "network_metrics.prom") }
+func (i installation) ledger() string { return filepath.Join(i.dir, "state", "ledger") }
+
+// args gives the command line with further flags behind it.
+func (i installation) args(flags ...string) []string {
+	return append([]string{
+		"--output=" + i.prom(),
+		"--state-dir=" + filepath.Join(i.dir, "state"),
+		"--leases=" + i.leases,
+		fmt.Sprint("--interval=", interval.Seconds()),
+	}, flags...)
+}
+
+// run runs the program and gives the metrics that it wrote, which have to be
+// strictly what node_exporter reads.
+func (i installation) run(t *testing.T, flags ...string) series {
+	t.Helper()
+	metrics, log := i.runLogging(t, flags...)
+	if log != "" {
+		t.Errorf("a good run said:\n%s", log)
+	}
+	return metrics
+}
+
+// runLogging is run for when the program is to say something on stderr.
+func (i installation) runLogging(t *testing.T, flags ...string) (metrics series, log string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if status := run(i.args(flags...), &stdout, &stderr); status != published || stdout.Len() > 0 {
+		t.Fatalf("exit status %d, want %d; stdout %q, stderr:\n%s", status, published, &stdout, &stderr)
+	}
+	text, err := os.ReadFile(i.prom())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parse(t, text), stderr.String()
+}
+
+// series are the values of an exposition, by name and labels as they are
+// written: client_status{ip="192.168.10.100",client="laptop"}.
+type series map[string]float64
+
+func parse(t *testing.T, text []byte) series {
+	t.Helper()
+	families, err := strict.Parse(text)
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	s := make(series)
+	for name, family := range families {
+		for _, m := range family.Metric {
+			var labels []string
+			for _, l := range m.Label {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			key := name
+			if len(labels) > 0 {
+				key += "{" + strings.Join(labels, ",") + "}"
+			}
+			if family.GetType() == dto.MetricType_COUNTER {
+				s[key] = m.Counter.GetValue()
+			} else {
+				s[key] = m.Gauge.GetValue()
+			}
+		}
+	}
+	return s
+}
+
+// expect compares some of the series; NaN stands for one that must not be.
+func (s series) expect(t *testing.T, want series) {
+	t.Helper()
+	for key, value := range want {
+		got, ok := s[key]
+		switch {
+		case math.IsNaN(value) && ok:
+			t.Errorf("%s is %v, want none", key, got)
+		case !math.IsNaN(value) && !ok:
+			t.Errorf("%s is missing, want %v", key, value)
+		case !math.IsNaN(value) && got != value:
+			t.Errorf("%s is %v, want %v", key, got, value)
+		}
+	}
+}
+
+var none = math.NaN()
+
+// TestMainJob holds the program to what it is for, on a router with real
+// traffic.
+func TestMainJob(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		lab.Command(t, "ip", "neigh", "add", "192.168.10.77", "dev", "br-lan", "lladdr", "00:1b:63:00:00:77", "nud", "permanent")
+		lab.Command(t, "ip", "neigh", "replace", "192.168.10.102", "dev", "br-lan", "nud", "failed")
+		lab.Command(t, "conntrack", "-F")
+		i := install(t, r)
+
+		first := i.run(t)
+		first.expect(t, series{
+			`client_traffic_bytes{direction="rx",ip="192.168.10.100",client="laptop"}`:    0,
+			`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`:    0,
+			`client_traffic_rate_bps{direction="tx",ip="192.168.10.100",client="laptop"}`: none,
+		})
+
+		time.Sleep(interval)
+		v4 := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		up, down := v4.Send(t, 500, 1000), v4.Reply(t, 900, 1400)
+		v6 := lab.UDP(t, "udp6", r.Laptop, r.Server)
+		up6, down6 := v6.Send(t, 10, 1), v6.Reply(t, 20, 1200)
+		for range 3 {
+			lab.TCP(t, "tcp4", r.Phone, r.Server)
+		}
+		closed := lab.TCP(t, "tcp4", r.Phone, r.Server)
+		if err := closed.Close(); err != nil {
+			t.Fatal(err)
+		}
+
+		second := i.run(t)
+		elapsed := second["network_metrics_exporter_last_run_timestamp_seconds"] - first["network_metrics_exporter_last_run_timestamp_seconds"]
+		second.expect(t, series{
+			`client_traffic_bytes{direction="rx",ip="192.168.10.100",client="laptop"}`:   float64(down),
+			`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`:   float64(up),
+			`client_traffic_bytes{direction="rx",ip="fd00:10::100",client="laptop"}`:     float64(down6),
+			`client_traffic_bytes{direction="tx",ip="fd00:10::100",client="laptop"}`:     float64(up6),
+			`client_traffic_packets{direction="rx",ip="192.168.10.100",client="laptop"}`: 900,
+			`client_traffic_packets{direction="tx",ip="192.168.10.100",client="laptop"}`: 500,
+			`client_traffic_packets{direction="rx",ip="fd00:10::100",client="laptop"}`:   20,
+			`client_traffic_packets{direction="tx",ip="fd00:10::100",client="laptop"}`:   10,
+			`client_traffic_bytes{direction="rx",ip="192.168.10.102",client="printer"}`:  0,
+			`client_traffic_bytes{direction="tx",ip="192.168.10.102",client="printer"}`:  0,
+
+			`client_active_connections{ip="192.168.10.100",client="laptop"}`:  1,
+			`client_active_connections{ip="fd00:10::100",client="laptop"}`:    1,
+			`client_active_connections{ip="192.168.10.101",client="phone"}`:   3,
+			`client_active_connections{ip="192.168.10.102",client="printer"}`: 0,
+			`client_active_connections{ip="192.168.10.77",client="unknown"}`:  0,
+
+			`client_status{ip="192.168.10.100",client="laptop"}`:  1,
+			`client_status{ip="192.168.10.77",client="unknown"}`:  1,
+			`client_status{ip="192.168.10.102",client="printer"}`: 0,
+
+			`client_info{ip="192.168.10.100",client="laptop",mac="02:00:00:00:00:01",interface="br-lan",source="dhcp",mac_scope="local"}`:    1,
+			`client_info{ip="fd00:10::100",client="laptop",mac="02:00:00:00:00:01",interface="br-lan",source="dhcp",mac_scope="local"}`:      1,
+			`client_info{ip="192.168.10.77",client="unknown",mac="00:1b:63:00:00:77",interface="br-lan",source="none",mac_scope="universal"}`: 1,
+
+			"network_clients_known":                                   5,
+			"network_clients_online":                                  4,
+			"network_metrics_exporter_accounting_resets_total":        0,
+			"network_metrics_exporter_flowtable_active":               0,
+			"network_metrics_exporter_conntrack_age_seconds":          0,
+			`network_metrics_exporter_source_up{source="neighbor"}`:  1,
+			`network_metrics_exporter_source_up{source="nftables"}`:  1,
+			`network_metrics_exporter_source_up{source="conntrack"}`: 1,
+			`network_metrics_exporter_source_up{source="dhcp"}`:      1,
+		})
+		for labels, bytes := range map[string]uint64{
+			`{direction="rx",ip="192.168.10.100",client="laptop"}`: down,
+			`{direction="tx",ip="192.168.10.100",client="laptop"}`: up,
+			`{direction="rx",ip="fd00:10::100",client="laptop"}`:   down6,
+			`{direction="tx",ip="fd00:10::100",client="laptop"}`:   up6,
+		} {
+			// The timestamps of the two samples are in milliseconds.
+			got, want := second["client_traffic_rate_bps"+labels], float64(bytes)*8/elapsed
+			if math.Abs(got-want) > want/100 {
+				t.Errorf("client_traffic_rate_bps%s is %v, want %d bytes in %v s: %v", labels, got, bytes, elapsed, want)
+			}
+		}
+		// Two UDP flows and four TCP connections.
+		if entries := second["network_conntrack_entries"]; entries < 6 || entries > second["network_conntrack_limit"] {
+			t.Errorf("%v entries in conntrack, want 6 at least and %v at most", entries, second["network_conntrack_limit"])
+		}
+	})
+}
+
+// TestNAT counts flows whose tuples NAT has changed.
+func TestNAT(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		// Port 8080 of the router is the phone's, from outside and, by a
+		// hairpin, from the LAN.
+		lab.Nft(t, `
+			table ip nat {
+				chain prerouting {
+					type nat hook prerouting priority dstnat; policy accept;
+					ip daddr 203.0.113.1 tcp dport 8080 dnat to 192.168.10.101
+				}
+			}
+			add rule ip nat postrouting iifname "br-lan" oifname "br-lan" masquerade
+			insert rule inet filter forward tcp dport 8080 accept
+		`)
+		lab.Command(t, "conntrack", "-F")
+		i := install(t, r)
+		lab.TCPVia(t, netip.MustParseAddrPort("203.0.113.1:8080"), r.Server, r.Phone)
+		lab.TCPVia(t, netip.MustParseAddrPort("203.0.113.1:8080"), r.Laptop, r.Phone)
+		i.run(t).expect(t, series{
+			`client_active_connections{ip="192.168.10.100",client="laptop"}`: 1,
+			`client_active_connections{ip="192.168.10.101",client="phone"}`:  2,
+		})
+	})
+}
+
+// TestTotalsNeverFall takes away what counts, in every way that users do.
+func TestTotalsNeverFall(t *testing.T) {
+	t.Parallel()
+	const up = `client_traffic_bytes{direction="tx",ip="192.168.10.101",client="phone"}`
+	const resets = "network_metrics_exporter_accounting_resets_total"
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		i := install(t, r)
+		flow := lab.UDP(t, "udp4", r.Phone, r.Server)
+		total := flow.Send(t, 100, 1000)
+		i.run(t).expect(t, series{up: float64(total), resets: 0})
+
+		ruleset := lab.Command(t, "nft", "-s", "list", "ruleset")
+		for n, test := range []struct{ name, nft string }{
+			{"reset", "reset rules"},
+			{"flushed chain", "flush chain inet filter CLIENT_TRAFFIC\n" + strings.Split(rules, "insert")[0]},
+			{"new table of the same ruleset", "flush ruleset\n" + ruleset},
+			{"rule added again", `add rule inet filter CLIENT_TRAFFIC ip saddr 192.168.10.101 counter comment "tx_192.168.10.101"`},
+		} {
+			// nft 1.0.6 cannot zero the counters of rules: there, the
+			// next step stands for it.
+			if test.name == "reset" && exec.Command("nft", "-c", test.nft).Run() != nil {
+				continue
+			}
+			lab.Nft(t, test.nft)
+			// More than ever before, so that the new counter exceeds the old.
+			sent := flow.Send(t, 200*(n+1), 1000)
+			total += sent
+			if test.name == "rule added again" {
+				total += sent // two rules with one comment add up
+			}
+			got := i.run(t)
+			if got[up] != float64(total) {
+				t.Fatalf("%s: %v bytes, want %d", test.name, got[up], total)
+			}
+		}
+
+		lab.Nft(t, "flush ruleset")
+		got, log := i.runLogging(t)
+		got.expect(t, series{
+			up: float64(total),
+			`network_metrics_exporter_source_up{source="nftables"}`: 0,
+		})
+		if !strings.Contains(log, "CLIENT_TRAFFIC") || strings.Count(log, "\n") != 1 {
+			t.Errorf("a flushed ruleset is reported as:\n%s", log)
+		}
+		if _, log := i.runLogging(t); log != "" {
+			t.Errorf("it is reported again:\n%s", log)
+		}
+		lab.Nft(t, ruleset)
+		total += flow.Send(t, 10, 10)
+		got, log = i.runLogging(t)
+		got.expect(t, series{up: float64(total), `network_metrics_exporter_source_up{source="nftables"}`: 1})
+		if got[resets] < 3 {
+			t.Errorf("%v resets, want 3 at least", got[resets])
+		}
+		if !strings.Contains(log, "nftables works again") || strings.Count(log, "\n") != 1 {
+			t.Errorf("its return is reported as:\n%s", log)
+		}
+	})
+}
+
+// TestDamagedState gives the program a ledger that it cannot use.
+func TestDamagedState(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		for _, test := range []struct {
+			name   string
+			damage func([]byte) []byte
+			want   string
+		}{
+			{"cut short", func(b []byte) []byte { return b[:len(b)/2] }, "ledger.damaged"},
+			{"empty", func([]byte) []byte { return nil }, "ledger.damaged"},
+			{"a flipped bit", func(b []byte) []byte { b[len(b)/2] ^= 4; return b }, "ledger.damaged"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				i := install(t, r)
+				i.run(t)
+				good, err := os.ReadFile(i.ledger())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(i.ledger(), test.damage(good), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if _, log := i.runLogging(t); !strings.Contains(log, test.want) || strings.Count(log, "\n") != 1 {
+					t.Errorf("reported as:\n%s", log)
+				}
+				i.run(t) // in silence
+				if _, err := os.Stat(filepath.Join(i.dir, "state", test.want)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
+
+// TestSourcesFail takes one source after the other away.
+func TestSourcesFail(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		total := lab.UDP(t, "udp4", r.Laptop, r.Server).Send(t, 100, 1000)
+		const bytes = `client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`
+		for _, test := range []struct {
+			name  string
+			flags []string
+			log   string
+			want  series
+		}{
+			{"a lease file that is not there", []string{"--leases=/run/no.leases"}, "/run/no.leases", series{
+				`network_metrics_exporter_source_up{source="dhcp"}`: 0,
+				bytes: float64(total), // the other lease file named it
+			}},
+			{"an interface that is not there", []string{"--interface=br-lan", "--interface=br-guest"}, "br-guest", series{
+				`network_metrics_exporter_source_up{source="neighbor"}`: 0,
+				`client_status{ip="192.168.10.100",client="laptop"}`:    1,
+				bytes: float64(total),
+			}},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				i := install(t, r)
+				for _, log := range []string{test.log, ""} {
+					got, said := i.runLogging(t, test.flags...)
+					got.expect(t, test.want)
+					if !strings.Contains(said, log) || strings.Count(said, "\n") != min(1, len(log)) {
+						t.Errorf("reported as:\n%s", said)
+					}
+				}
+				if _, said := i.runLogging(t); strings.Count(said, "\n") != 1 || !strings.Contains(said, "works again") {
+					t.Errorf("recovery is reported as:\n%s", said)
+				}
+			})
+		}
+	})
+}
+
+// TestWithoutRights runs the program as somebody who has no power over the
+// network.
+func TestWithoutRights(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		cmd := exec.Command("/proc/self/exe", i.args()...)
+		cmd.Env = append(os.Environ(), beProgram+"=1")
+		// In a user namespace below that of the network.
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+		}
+		log, err := cmd.CombinedOutput()
+		if err != nil || strings.Count(string(log), "\n") != 2 || strings.Count(string(log), "CAP_NET_ADMIN") != 2 {
+			t.Fatalf("%v, want a line for each source with CAP_NET_ADMIN:\n%s", err, log)
+		}
+		text, err := os.ReadFile(i.prom())
+		if err != nil {
+			t.Fatal(err)
+		}
+		parse(t, text).expect(t, series{
+			`network_metrics_exporter_source_up{source="nftables"}`:  0,
+			`network_metrics_exporter_source_up{source="conntrack"}`: 0,
+			`network_metrics_exporter_source_up{source="neighbor"}`:  1,
+			`network_metrics_exporter_source_up{source="dhcp"}`:      1,
+			`client_status{ip="192.168.10.100",client="laptop"}`:     1,
+			`client_active_connections{ip="192.168.10.100",client="laptop"}`:          none,
+			`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`: 0,
+		})
+	})
+}
+
+// TestWait takes a single run, by hand, that has rates at once.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		i := install(t, r)
+		var stdout, stderr bytes.Buffer
+		if status := run(i.args("--wait", "--output=-"), &stdout, &stderr); status != published || stderr.Len() > 0 {
+			t.Fatalf("exit status %d, stderr %q", status, &stderr)
+		}
+		parse(t, stdout.Bytes()).expect(t, series{
+			`client_traffic_rate_bps{direction="tx",ip="192.168.10.100",client="laptop"}`: 0,
+		})
+		if _, err := os.Stat(i.prom()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v, want none beside standard output", i.prom(), err)
+		}
+	})
+}
+
+// TestFile looks at the file that readers get.
+func TestFile(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Nft(t, rules)
+		i := install(t, r)
+		if err := os.WriteFile(i.prom(), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		syscall.Umask(0o077)
+		i.run(t)
+		info, err := os.Stat(i.prom())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != 0o644 {
+			t.Errorf("its mode is %v, want 0644", info.Mode())
+		}
+		entries, err := os.ReadDir(i.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if want := []string{"network_metrics.prom", "state"}; !slices.Equal(names, want) {
+			t.Errorf("its directory has %q, want %q", names, want)
+		}
+	})
+}
+
+// TestBadUsage gives flags that are refused, each by a line that names the flag,
+// the value and what is wanted.
+func TestBadUsage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		flag, want string
+	}{
+		{"--interval=0", "number of seconds"},
+		{"--interval=-2", "number of seconds"},
+		{"--interval=NaN", "number of seconds"},
+		{"--interval=2s", "number of seconds"},
+		{"--interval=1000000", "number of seconds"},
+		{"--network=192.168.10.0/33", "CIDR"},
+		{"--network=192.168.10.1", "CIDR"},
+		{"--network=192.168", "unwritten: accepted"},
+		{"--network=300.168.10", "CIDR"},
+		{"--network=fd00::", "CIDR"},
+		{"--network=::ffff:192.168.10.0/120", "CIDR"},
+		{"--network=", "CIDR"},
+		{"--interface=", "name of an interface"},
+		{"--interface=a/b", "name of an interface"},
+		{"--interface=sixteen-letters.", "name of an interface"},
+		{"--interface=br\xfflan", "name of an interface"},
+		{"--online-window=5", "duration"},
+		{"--online-window=-5m", "duration"},
+		{"--forget-after=week", "duration"},
+		{"--accounting=sets", "off"},
+		{"--output=" + file + "/x.prom", "not a directory"},
+		{"--output=/proc/none/x.prom", "no such file or directory"},
+		{"--output=" + filepath.Dir(file), "is a directory"},
+		{"--state-dir=" + file, "not a directory"},
+		{"--state-dir=" + filepath.Dir(file) + "/none/state", "no such file or directory"},
+		{"--nonsense", "unknown"},
+		{"nonsense", "unexpected"},
+	} {
+		if test.want == "unwritten: accepted" {
+			continue
+		}
+		t.Run(test.flag, func(t *testing.T) {
+			dir := t.TempDir()
+			args := append([]string{"--output=" + dir + "/x.prom", "--state-dir=" + dir + "/state"}, test.flag)
+			var stdout, stderr bytes.Buffer
+			if status := run(args, &stdout, &stderr); status != wrongUsage {
+				t.Errorf("exit status %d, want %d", status, wrongUsage)
+			}
+			said := stderr.String()
+			if !strings.Contains(said, test.want) || !strings.Contains(said, test.flag) || strings.Count(said, "\n") != 1 || stdout.Len() > 0 {
+				t.Errorf("want a line with %q; stdout %q, stderr:\n%s", test.want, &stdout, said)
+			}
+		})
+	}
+}
