@@ -205,15 +205,15 @@ func TestMainJob(t *testing.T) {
 			`client_status{ip="192.168.10.77",client="unknown"}`:  1,
 			`client_status{ip="192.168.10.102",client="printer"}`: 0,
 
-			`client_info{ip="192.168.10.100",client="laptop",mac="02:00:00:00:00:01",interface="br-lan",source="dhcp",mac_scope="local"}`:    1,
-			`client_info{ip="fd00:10::100",client="laptop",mac="02:00:00:00:00:01",interface="br-lan",source="dhcp",mac_scope="local"}`:      1,
+			`client_info{ip="192.168.10.100",client="laptop",mac="02:00:00:00:00:01",interface="br-lan",source="dhcp",mac_scope="local"}`:     1,
+			`client_info{ip="fd00:10::100",client="laptop",mac="02:00:00:00:00:01",interface="br-lan",source="dhcp",mac_scope="local"}`:       1,
 			`client_info{ip="192.168.10.77",client="unknown",mac="00:1b:63:00:00:77",interface="br-lan",source="none",mac_scope="universal"}`: 1,
 
-			"network_clients_known":                                   5,
-			"network_clients_online":                                  4,
-			"network_metrics_exporter_accounting_resets_total":        0,
-			"network_metrics_exporter_flowtable_active":               0,
-			"network_metrics_exporter_conntrack_age_seconds":          0,
+			"network_clients_known":                                  5,
+			"network_clients_online":                                 4,
+			"network_metrics_exporter_accounting_resets_total":       0,
+			"network_metrics_exporter_flowtable_active":              0,
+			"network_metrics_exporter_conntrack_age_seconds":         0,
 			`network_metrics_exporter_source_up{source="neighbor"}`:  1,
 			`network_metrics_exporter_source_up{source="nftables"}`:  1,
 			`network_metrics_exporter_source_up{source="conntrack"}`: 1,
@@ -427,12 +427,12 @@ func TestWithoutRights(t *testing.T) {
 			t.Fatal(err)
 		}
 		parse(t, text).expect(t, series{
-			`network_metrics_exporter_source_up{source="nftables"}`:  0,
-			`network_metrics_exporter_source_up{source="conntrack"}`: 0,
-			`network_metrics_exporter_source_up{source="neighbor"}`:  1,
-			`network_metrics_exporter_source_up{source="dhcp"}`:      1,
-			`client_status{ip="192.168.10.100",client="laptop"}`:     1,
-			`client_active_connections{ip="192.168.10.100",client="laptop"}`:          none,
+			`network_metrics_exporter_source_up{source="nftables"}`:                    0,
+			`network_metrics_exporter_source_up{source="conntrack"}`:                   0,
+			`network_metrics_exporter_source_up{source="neighbor"}`:                    1,
+			`network_metrics_exporter_source_up{source="dhcp"}`:                        1,
+			`client_status{ip="192.168.10.100",client="laptop"}`:                       1,
+			`client_active_connections{ip="192.168.10.100",client="laptop"}`:           none,
 			`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`: 0,
 		})
 	})

@@ -84,13 +84,10 @@ func globalStats() (conntrack.StatsGlobal, error) {
 
 // withCure adds to an error of the kernel what the user can do about it.
 func withCure(err error) error {
-	switch {
-	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w (CAP_NET_ADMIN is missing)", err)
 	// nfnetlink answers EINVAL to a subsystem that is neither there nor can be
 	// loaded, EOPNOTSUPP if it cannot be asked like this; without nfnetlink
 	// itself there is not even a socket (EPROTONOSUPPORT).
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT):
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
 		return fmt.Errorf("%w (the kernel does not list flows: modprobe nf_conntrack_netlink)", err)
 	}
 	return err
