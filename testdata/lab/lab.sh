@@ -81,22 +81,6 @@ EOF_IP
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 
-nft -f - <<'EOF_NFT'
-table inet filter {
-	chain forward {
-		type filter hook forward priority filter; policy drop;
-		ct state established,related accept
-		iifname "br-lan" accept
-	}
-}
-table ip nat {
-	chain postrouting {
-		type nat hook postrouting priority srcnat; policy accept;
-		oifname "wan" masquerade
-	}
-}
-EOF_NFT
-
 # Addresses are reserved by MAC; the names are what the clients call themselves.
 # --no-daemon: a daemon would drop its groups, which a user namespace forbids.
 dnsmasq --no-daemon --conf-file=/dev/null --port=0 --interface=br-lan --bind-interfaces \
@@ -123,3 +107,20 @@ for client in "${clients[@]}"; do
 		--script /run/udhcpc.sh -x hostname:"$client" >/run/udhcpc.log 2>&1 ||
 		{ cat /run/udhcpc.log /run/dnsmasq.log; exit 1; } >&2
 done
+
+# Last, so that DHCP has left no tracked flows: connection tracking begins with these rules.
+nft -f - <<'EOF_NFT'
+table inet filter {
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		ct state established,related accept
+		iifname "br-lan" accept
+	}
+}
+table ip nat {
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname "wan" masquerade
+	}
+}
+EOF_NFT

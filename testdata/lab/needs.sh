@@ -31,14 +31,15 @@ fi
 
 echo "needs.sh: getting ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-apt-get -qq update
+apt-get -qq update || true # a source out of reach may not be one that we need
 if ((${#install[@]})); then
-	apt-get -qq install --no-install-recommends "${install[@]}"
+	apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends "${install[@]}"
 fi
 if ((${#unpack[@]})); then
 	mkdir -p "$cache/packages"
-	(cd "$cache/packages" && apt-get -qq download "${unpack[@]}")
+	(cd "$cache/packages" && apt-get -qq -o APT::Sandbox::User=root download "${unpack[@]}")
 	for package in "$cache"/packages/*.deb; do
 		dpkg-deb --extract "$package" "$cache"
 	done
+	rm -r "$cache/packages"
 fi
