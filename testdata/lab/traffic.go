@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -120,42 +119,54 @@ type Connection struct {
 // established until it is closed or the test ends.
 func TCP(t *testing.T, network string, from, to *Host) *Connection {
 	t.Helper()
-	c, err := connect(t.Context(), network, from, to)
+	return connect(t, from, to, netip.AddrPortFrom(to.address(network), 0), netip.AddrPort{})
+}
+
+// TCPVia connects two hosts over an address that is not the second one's: the
+// router has to translate it and to leave the port as it is.
+func TCPVia(t *testing.T, via netip.AddrPort, from, to *Host) *Connection {
+	t.Helper()
+	return connect(t, from, to, netip.AddrPortFrom(to.IPv4, via.Port()), via)
+}
+
+// connect listens at one end and dials from the other, the listener's own
+// address unless another one is given.
+func connect(t *testing.T, from, to *Host, listen, dial netip.AddrPort) *Connection {
+	t.Helper()
+	c := &Connection{}
+	err := to.Do(func() error {
+		listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(listen))
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+		if err := listener.SetDeadline(time.Now().Add(trafficLimit)); err != nil {
+			return err
+		}
+		if !dial.IsValid() {
+			dial = listener.Addr().(*net.TCPAddr).AddrPort()
+		}
+		err = from.Do(func() error {
+			conn, err := net.DialTimeout("tcp", dial.String(), trafficLimit)
+			if err == nil {
+				c.From = conn.(*net.TCPConn)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		c.To, err = listener.AcceptTCP()
+		return err
+	})
+	if c.From != nil {
+		t.Cleanup(func() { c.From.Close() })
+	}
 	if err != nil {
 		t.Fatalf("connect %s to %s: %v", from.Name, to.Name, err)
 	}
-	t.Cleanup(func() { c.From.Close(); c.To.Close() })
+	t.Cleanup(func() { c.To.Close() })
 	return c
-}
-
-func connect(ctx context.Context, network string, from, to *Host) (*Connection, error) {
-	var listener *net.TCPListener
-	err := to.Do(func() (err error) {
-		listener, err = net.ListenTCP(network, net.TCPAddrFromAddrPort(netip.AddrPortFrom(to.address(network), 0)))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer listener.Close()
-	if err := listener.SetDeadline(time.Now().Add(trafficLimit)); err != nil {
-		return nil, err
-	}
-	var dialled net.Conn
-	err = from.Do(func() (err error) {
-		dialer := net.Dialer{Timeout: trafficLimit}
-		dialled, err = dialer.DialContext(ctx, network, listener.Addr().String())
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	accepted, err := listener.AcceptTCP()
-	if err != nil {
-		dialled.Close()
-		return nil, err
-	}
-	return &Connection{From: dialled.(*net.TCPConn), To: accepted}, nil
 }
 
 // Close ends the connection as well-behaved programs do, a FIN from either
