@@ -69,7 +69,7 @@ func readCounters(conn *nftables.Conn) ([]state.Counter, error) {
 }
 
 // errNoChain tells that nothing is there that would count.
-var errNoChain = errors.New("there is none: nothing counts the clients' traffic; the README tells which rules do")
+var errNoChain = errors.New("nothing counts the clients' traffic: there is no chain " + chainName + " in table inet " + tableName + "; the README tells which rules to add")
 
 // findChain makes sure that the chain is there: a dump of the rules of one that
 // is not is empty, and no error.
@@ -81,7 +81,7 @@ func findChain(conn *nftables.Conn) error {
 	if !slices.ContainsFunc(chains, func(c *nftables.Chain) bool {
 		return c.Name == chainName && c.Table.Name == tableName
 	}) {
-		return fmt.Errorf("find chain %s in table inet %s: %w", chainName, tableName, errNoChain)
+		return errNoChain
 	}
 	return nil
 }
