@@ -70,7 +70,7 @@ func (s *Scope) exclude(p netip.Prefix) {
 
 // Contains reports whether an address can be a client's.
 func (s Scope) Contains(a netip.Addr) bool {
-	if !a.IsGlobalUnicast() || s.never[a] {
+	if a.IsMulticast() || a.IsLoopback() || s.never[a] {
 		return false
 	}
 	for _, p := range s.Networks {

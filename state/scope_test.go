@@ -102,6 +102,17 @@ func TestScopeContains(t *testing.T) {
 			t.Errorf("%s: %v, want %v", addr, got, want)
 		}
 	}
+	for network, addrs := range map[string][]string{
+		"0.0.0.0/0": {"0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"},
+		"::/0":      {"::", "::1", "ff02::1"},
+	} {
+		everything := NewScope(prefixes(network), nil, nil, nil)
+		for _, addr := range addrs {
+			if everything.Contains(netip.MustParseAddr(addr)) {
+				t.Errorf("%s is taken for a client of %s", addr, network)
+			}
+		}
+	}
 	last := NewScope(nil, []string{"br-lan"}, nil, prefixes("fd00:10::/64"))
 	for addr, want := range map[string]bool{
 		"fd00:10::":                    false, // the routers' anycast address
