@@ -21,9 +21,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
 	"network-metrics-exporter/testdata/strict"
 )
@@ -501,6 +503,71 @@ func TestFile(t *testing.T) {
 			t.Errorf("its directory has %q, want %q", names, want)
 		}
 	})
+}
+
+// TestSettings reads flags and the environment.
+func TestSettings(t *testing.T) {
+	defaults := settings{
+		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour},
+		output:     "/run/network-metrics-exporter/network_metrics.prom",
+		stateDir:   "/var/lib/network-metrics-exporter",
+		interfaces: []string{"br-lan"},
+		leases:     []string{"/var/lib/dnsmasq/dnsmasq.leases"},
+		hosts:      []string{"/var/lib/dnsmasq/dhcp-hosts"},
+	}
+	networks := func(texts ...string) (ps []netip.Prefix) {
+		for _, text := range texts {
+			ps = append(ps, netip.MustParsePrefix(text))
+		}
+		return ps
+	}
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		want func(*settings)
+	}{
+		{"defaults", nil, nil, func(*settings) {}},
+		{"the original's environment",
+			map[string]string{"UPDATE_INTERVAL": "5", "NETWORK_PREFIX": "192.168.10", "TRAFFIC_INTERFACE": "eth1"}, nil,
+			func(s *settings) {
+				s.Interval, s.networks, s.interfaces = 5*time.Second, networks("192.168.10.0/24"), []string{"eth1"}
+			}},
+		{"several in the environment",
+			map[string]string{"NETWORK_PREFIX": "192.168 10 fd00::1/64", "TRAFFIC_INTERFACE": "eth1 eth2"}, nil,
+			func(s *settings) {
+				s.networks, s.interfaces = networks("192.168.0.0/16", "10.0.0.0/8", "fd00::/64"), []string{"eth1", "eth2"}
+			}},
+		{"flags win over the environment",
+			map[string]string{"UPDATE_INTERVAL": "5", "TRAFFIC_INTERFACE": "eth1"},
+			[]string{"--interval=0.5", "--interface=br0", "--interface=br0.7"},
+			func(s *settings) {
+				s.Interval, s.interfaces = 500*time.Millisecond, []string{"br0", "br0.7"}
+			}},
+		{"an empty environment is none", map[string]string{"UPDATE_INTERVAL": "", "NETWORK_PREFIX": ""}, nil, func(*settings) {}},
+		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
+			func(s *settings) {
+				s.leases, s.leasesGiven, s.hosts, s.hostsGiven = []string{"/a", "/b"}, true, []string{"/c"}, true
+				s.output, s.stateDir, s.wait = "-", "/d", true
+			}},
+		{"durations", nil, []string{"--online-window=90s", "--forget-after=1w"},
+			func(s *settings) { s.OnlineWindow, s.ForgetAfter = 90*time.Second, 168*time.Hour }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for name, value := range test.env {
+				t.Setenv(name, value)
+			}
+			e := exporter{stdout: io.Discard}
+			if done, err := e.parse(test.args); done || err != nil {
+				t.Fatalf("done %v, %v", done, err)
+			}
+			want := defaults
+			test.want(&want)
+			if diff := cmp.Diff(want, e.settings, cmp.AllowUnexported(settings{}), cmpopts.IgnoreFields(settings{}, "logging"), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 // TestBadUsage gives flags that are refused, each by a line that names the flag,
