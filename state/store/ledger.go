@@ -97,7 +97,7 @@ func decode(b []byte) (*state.Ledger, error) {
 	if checksum(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return nil, fmt.Errorf("%w: its checksum is wrong", errDamaged)
 	}
-	if v, err := strconv.Atoi(string(number)); err != nil || v < 1 {
+	if v, err := strconv.Atoi(string(number)); err != nil || v < 1 || strconv.Itoa(v) != string(number) {
 		return nil, fmt.Errorf("%w: %q is no version", errDamaged, number)
 	} else if v > version {
 		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
@@ -116,19 +116,29 @@ func (d *decoder) ledger() *state.Ledger {
 	l.Uptime = d.duration()
 	l.Wall = d.time()
 	l.Resets = d.uint()
-	for range d.len() {
+	for range d.items {
 		l.Networks = append(l.Networks, d.prefix())
 	}
-	for range d.len() {
+	var lastSource state.Source
+	for range d.items {
 		source := state.Source(d.string())
+		if len(l.Faults) > 0 && source <= lastSource {
+			d.bad = true
+		}
 		l.Faults[source] = d.string()
+		lastSource = source
 	}
-	for range d.len() {
+	for range d.items {
 		l.Marks = append(l.Marks, state.Mark{Uptime: d.duration(), Bytes: make(map[netip.Addr][2]uint64)})
 	}
-	for range d.len() {
+	var lastAddr netip.Addr
+	for range d.items {
 		addr := d.addr()
+		if !lastAddr.Less(addr) {
+			d.bad = true
+		}
 		l.Clients[addr] = d.client(l.Marks, addr)
+		lastAddr = addr
 	}
 	return l
 }
@@ -138,7 +148,7 @@ func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
 	for dir := range c.Total {
 		c.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
 		c.Moved[dir] = d.duration()
-		for range d.len() {
+		for range d.items {
 			c.Counted[dir] = append(c.Counted[dir], state.Reading{
 				ID:      state.CounterID{Table: d.uint(), Object: d.uint()},
 				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
@@ -212,6 +222,12 @@ func (d *decoder) len() int {
 		return 0
 	}
 	return int(n)
+}
+
+// items goes round once for each item of a list, and no more once d is bad.
+func (d *decoder) items(yield func() bool) {
+	for n := d.len(); n > 0 && !d.bad && yield(); n-- {
+	}
 }
 
 func (d *decoder) string() string { return string(d.bytes(d.len())) }
