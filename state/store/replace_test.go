@@ -1,0 +1,170 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReplace(t *testing.T) {
+	tests := map[string]struct {
+		before, perm fs.FileMode // before 0: no file
+		umask        int
+	}{
+		"a new file":                  {perm: 0o644, umask: 0o022},
+		"a new file, strict umask":    {perm: 0o644, umask: 0o777},
+		"a new file, no umask":        {perm: 0o600},
+		"over one that fewer can use": {before: 0o600, perm: 0o644, umask: 0o077},
+		"over one that more can use":  {before: 0o666, perm: 0o600, umask: 0o022},
+		"over one for reading only":   {before: 0o400, perm: 0o644, umask: 0o022},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "file.prom")
+			if test.before != 0 {
+				if err := os.WriteFile(path, []byte("the old one, which is longer"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(path, test.before); err != nil {
+					t.Fatal(err)
+				}
+			}
+			umask := syscall.Umask(test.umask)
+			err := Replace(path, test.perm, []byte("the new one"))
+			syscall.Umask(umask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(path)
+			if err != nil || string(got) != "the new one" {
+				t.Errorf("got content %q (%v)", got, err)
+			}
+			if got := permissions(t, path); got != test.perm {
+				t.Errorf("got mode %03o, want %03o", got, test.perm)
+			}
+			if diff := cmp.Diff([]string{"file.prom"}, list(t, filepath.Dir(path))); diff != "" {
+				t.Errorf("files in the directory (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestReplaceLink shows that a link is replaced: what it points to may belong to
+// somebody else.
+func TestReplaceLink(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "file.prom"), filepath.Join(dir, "target")
+	if err := os.WriteFile(target, []byte("not ours"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, 0o644, []byte("ours")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(t, path), "-rw-r--r-- ours"; got != want {
+		t.Errorf("in the link's place is %q, want %q", got, want)
+	}
+	if got, want := describe(t, target), "-rw------- not ours"; got != want {
+		t.Errorf("what the link pointed to is %q, want %q", got, want)
+	}
+}
+
+// TestReplaceOwner is about a run by hand, as root, in the directory of the
+// service's user.
+func TestReplaceOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	const uid, gid = 65533, 65532
+	dir := t.TempDir()
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Skipf("no other user in this user namespace: %v", err)
+	}
+	openDir(t, dir)
+	for _, name := range []string{"file.prom", "file.prom", lockName} {
+		path := filepath.Join(dir, name)
+		if name != lockName {
+			if err := Replace(path, 0o644, []byte("content")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := info.Sys().(*syscall.Stat_t); s.Uid != uid || s.Gid != gid {
+			t.Errorf("%s belongs to %d:%d, its directory to %d:%d", name, s.Uid, s.Gid, uid, gid)
+		}
+		if err := os.Chown(path, 0, 0); err != nil { // as if an earlier run had left it so
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReplaceIsAtomic reads while a file is replaced again and again: whoever
+// reads has one content or the other, whole.
+func TestReplaceIsAtomic(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.prom")
+	contents := [][]byte{bytes.Repeat([]byte("a"), 300_000), bytes.Repeat([]byte("b"), 200_000)}
+	if err := Replace(path, 0o644, contents[0]); err != nil {
+		t.Fatal(err)
+	}
+	stop, failure := make(chan struct{}), make(chan error)
+	go func() {
+		failure <- func() error {
+			for {
+				got, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				if !bytes.Equal(got, contents[0]) && !bytes.Equal(got, contents[1]) {
+					return fmt.Errorf("%d bytes that begin with %.20q", len(got), got)
+				}
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+			}
+		}()
+	}()
+	for i := range 200 {
+		if err := Replace(path, 0o644, contents[(i+1)%2]); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	if err := <-failure; err != nil {
+		t.Errorf("a reader found neither content: %v", err)
+	}
+}
+
+func TestReplaceFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "directory", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := list(t, dir)
+	for _, name := range []string{"directory", "missing/file.prom", "file/file.prom", strings.Repeat("long", 64)} {
+		path := filepath.Join(dir, name)
+		if err := Replace(path, 0o644, []byte("content")); err == nil || !strings.HasPrefix(err.Error(), "replace "+path+": ") {
+			t.Errorf("got error %v, want one that begins with replace %s", err, path)
+		}
+	}
+	if diff := cmp.Diff(before, list(t, dir)); diff != "" {
+		t.Errorf("files in the directory (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,360 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"network-metrics-exporter/state"
+)
+
+// openDir locks a state directory until the test ends.
+func openDir(t *testing.T, path string) *Dir {
+	t.Helper()
+	d, err := Open(path, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// newer is the ledger of a version that is yet to come.
+func newer() []byte { return sealed([]byte(magic + "2\nwho knows what")) }
+
+func TestLoad(t *testing.T) {
+	sound := encode(fullLedger())
+	flipped := bytes.Clone(sound)
+	flipped[len(flipped)/2] ^= 0x10
+	file := func(data []byte) func(string) error {
+		return func(path string) error { return os.WriteFile(path, data, 0o600) }
+	}
+	tests := map[string]struct {
+		put   func(path string) error // puts it in the ledger's place
+		want  *state.Ledger
+		aside string // what is appended to its name, if it is kept aside
+	}{
+		"none":                   {put: func(string) error { return nil }, want: &state.Ledger{}},
+		"sound":                  {put: file(sound), want: fullLedger()},
+		"damaged":                {put: file(flipped), aside: ".damaged"},
+		"cut short":              {put: file(sound[:len(sound)-1]), aside: ".damaged"},
+		"empty":                  {put: file(nil), aside: ".damaged"},
+		"another's":              {put: file([]byte("192.168.10.9|laptop\n")), aside: ".damaged"},
+		"newer":                  {put: file(newer()), aside: ".newer"},
+		"newer, damaged":         {put: file(append(newer(), 0)), aside: ".damaged"},
+		"directory":              {put: func(path string) error { return os.MkdirAll(filepath.Join(path, "kept"), 0o700) }, aside: ".damaged"},
+		"FIFO":                   {put: func(path string) error { return syscall.Mkfifo(path, 0o600) }, aside: ".damaged"},
+		"dangling link":          {put: func(path string) error { return os.Symlink("nowhere", path) }, aside: ".damaged"},
+		"link to a sound":        {put: func(path string) error { return linkTo(path, sound) }, aside: ".damaged"},
+		"larger than any memory": {put: func(path string) error { return sparse(path, 1<<40) }, aside: ".damaged"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := openDir(t, t.TempDir())
+			path := filepath.Join(d.path, ledgerName)
+			if err := test.put(path); err != nil {
+				t.Fatal(err)
+			}
+			before := describe(t, path)
+
+			got, err := d.Load()
+			if test.aside == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(test.want, got, sameLedger); diff != "" {
+					t.Errorf("ledger (-want +got):\n%s", diff)
+				}
+				return
+			}
+			aside := path + test.aside
+			var kept *KeptAsideError
+			if !errors.As(err, &kept) || kept.Path != aside || !strings.Contains(err.Error(), path+":") || !strings.Contains(err.Error(), aside) {
+				t.Errorf("got error %q, want one that names %s and %s", err, path, aside)
+			}
+			if diff := cmp.Diff(&state.Ledger{}, got, sameLedger); diff != "" {
+				t.Errorf("ledger in place of what was kept aside (-want +got):\n%s", diff)
+			}
+			if after := describe(t, aside); after != before {
+				t.Errorf("kept aside is %s, in its place was %s", after, before)
+			}
+
+			// It is said once.
+			got, err = d.Load()
+			if err != nil {
+				t.Errorf("the second time: %v", err)
+			}
+			if diff := cmp.Diff(&state.Ledger{}, got, sameLedger); diff != "" {
+				t.Errorf("ledger the second time (-want +got):\n%s", diff)
+			}
+			// And totals go on.
+			if err := d.Save(fullLedger()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Load(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// linkTo makes path a link to a file elsewhere.
+func linkTo(path string, data []byte) error {
+	target := path + "-elsewhere"
+	if err := os.WriteFile(target, data, 0o600); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
+}
+
+// sparse makes a file of that size that takes no room.
+func sparse(path string, size int64) error {
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	return os.Truncate(path, size)
+}
+
+// describe tells all that has to stay as it was of what lies at path.
+func describe(t *testing.T, path string) string {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "nothing"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content string
+	switch {
+	case info.Mode().IsRegular() && info.Size() < 1<<20:
+		var data []byte
+		data, err = os.ReadFile(path)
+		content = string(data)
+	case info.Mode()&fs.ModeSymlink != 0:
+		content, err = os.Readlink(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs.FormatFileInfo(info)[:len(info.Mode().String())] + " " + content
+}
+
+// TestLoadTwice is about a second damaged ledger: the newer one is what is kept,
+// and nothing accumulates.
+func TestLoadTwice(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	path := filepath.Join(d.path, ledgerName)
+	for _, content := range []string{"the first", "the second"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Load(); !errors.As(err, new(*KeptAsideError)) {
+			t.Fatalf("got error %v, want a KeptAsideError", err)
+		}
+		got, err := os.ReadFile(path + ".damaged")
+		if err != nil || string(got) != content {
+			t.Errorf("kept aside is %q (%v), want %q", got, err, content)
+		}
+	}
+	if diff := cmp.Diff([]string{"ledger.damaged", "lock"}, list(t, d.path)); diff != "" {
+		t.Errorf("files in the directory (-want +got):\n%s", diff)
+	}
+}
+
+// list gives the names in a directory.
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestSave(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	for _, want := range []*state.Ledger{fullLedger(), {}, ledgerOf(1000)} {
+		if err := d.Save(want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, sameLedger); diff != "" {
+			t.Errorf("loaded differs from saved (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"ledger", "lock"}, list(t, d.path)); diff != "" {
+		t.Errorf("files in the directory (-want +got):\n%s", diff)
+	}
+}
+
+func TestSavePermissions(t *testing.T) {
+	for _, umask := range []int{0, 0o022, 0o077, 0o777} {
+		dir := t.TempDir()
+		before := syscall.Umask(umask)
+		d, err := Open(dir, time.Minute)
+		if err == nil {
+			err = d.Save(&state.Ledger{})
+			d.Close()
+		}
+		syscall.Umask(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := permissions(t, filepath.Join(dir, ledgerName)); got != 0o600 {
+			t.Errorf("with umask %03o the ledger has mode %03o, want 600", umask, got)
+		}
+		if got := permissions(t, filepath.Join(dir, lockName)); got&^0o600 != 0 {
+			t.Errorf("with umask %03o the lock has mode %03o, want no more than 600", umask, got)
+		}
+	}
+}
+
+func permissions(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+func TestSaveFails(t *testing.T) {
+	t.Run("a directory in the ledger's place", func(t *testing.T) {
+		d := openDir(t, t.TempDir())
+		path := filepath.Join(d.path, ledgerName)
+		if err := os.MkdirAll(filepath.Join(path, "full"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Save(fullLedger()); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("got error %v, want one that names %s", err, path)
+		}
+		if diff := cmp.Diff([]string{"ledger", "lock"}, list(t, d.path)); diff != "" {
+			t.Errorf("files in the directory (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("the state directory is gone", func(t *testing.T) {
+		d := openDir(t, filepath.Join(t.TempDir()))
+		if err := os.RemoveAll(d.path); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Save(fullLedger()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), d.path) {
+			t.Errorf("got error %v, want one that names %s", err, d.path)
+		}
+		if got := describe(t, d.path); got != "nothing" {
+			t.Errorf("the directory has come back as %s", got)
+		}
+	})
+}
+
+func TestOpenWaits(t *testing.T) {
+	dir := t.TempDir()
+	first := openDir(t, dir)
+	if _, err := Open(dir, 30*time.Millisecond); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
+		t.Fatalf("while another one holds it: got error %v, want one about the lock", err)
+	}
+	if _, err := Open(dir, 0); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
+		t.Fatalf("without patience: got error %v, want one about the lock", err)
+	}
+
+	opened := make(chan error)
+	go func() {
+		second, err := Open(dir, time.Minute)
+		if err == nil {
+			second.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("two had the lock at once: %v", err)
+	case <-time.After(50 * time.Millisecond): // Open has begun to wait, most likely
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("once it was given free: %v", err)
+	}
+}
+
+// holdVariable names the directory that a child of this test is to hold.
+const holdVariable = "STORE_TEST_HOLD"
+
+// TestOpenAfterKill shows that no lock outlives the process that took it.
+func TestOpenAfterKill(t *testing.T) {
+	if dir := os.Getenv(holdVariable); dir != "" { // the child
+		openDir(t, dir)
+		os.Stdout.WriteString("held\n")
+		select {}
+	}
+	dir := t.TempDir()
+	child := exec.Command(os.Args[0], "-test.run=^TestOpenAfterKill$", "-test.timeout=60s")
+	child.Env = append(os.Environ(), holdVariable+"="+dir)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := make([]byte, len("held\n"))
+	_, err = out.Read(said)
+	_, held := Open(dir, 0)
+	child.Process.Kill()
+	child.Wait()
+	if err != nil || string(said) != "held\n" {
+		t.Fatalf("the child said %q: %v", said, err)
+	}
+	if held == nil || !strings.Contains(held.Error(), "lock") {
+		t.Errorf("while a child held it: got error %v, want one about the lock", held)
+	}
+	openDir(t, dir)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	tests := map[string]func(dir string) (lock string, err error){
+		"no directory": func(dir string) (string, error) { return filepath.Join(dir, "missing", lockName), nil },
+		"a file in the directory's place": func(dir string) (string, error) {
+			return filepath.Join(dir, "file", lockName), os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
+		},
+		"a directory in the lock's place": func(dir string) (string, error) {
+			return filepath.Join(dir, lockName), os.Mkdir(filepath.Join(dir, lockName), 0o700)
+		},
+		"a link in the lock's place": func(dir string) (string, error) {
+			return filepath.Join(dir, lockName), os.Symlink("elsewhere", filepath.Join(dir, lockName))
+		},
+	}
+	for name, prepare := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			lock, err := prepare(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := list(t, dir)
+			if _, err := Open(filepath.Dir(lock), time.Minute); err == nil || !strings.Contains(err.Error(), lock) {
+				t.Errorf("got error %v, want one that names %s", err, lock)
+			}
+			if diff := cmp.Diff(before, list(t, dir)); diff != "" {
+				t.Errorf("files in the directory (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
