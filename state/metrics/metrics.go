@@ -38,7 +38,7 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 	}
 	p.family("client_info", "What is known of the client's device and of where its name came from. Always 1.", gauge)
 	for _, c := range clients {
-		p.series(1, c.ip, c.client, label("mac", c.MAC.String()), label("interface", c.Interface),
+		p.series(1, c.ip, c.client, label("mac", c.MAC.String()), label("interface", state.CleanName(c.Interface)),
 			label("source", string(c.NameSource)), label("mac_scope", scope(c.MAC)))
 	}
 	p.family("client_last_seen_timestamp_seconds", "When the client last gave a sign of life, in seconds since 1970.", gauge)
