@@ -21,8 +21,8 @@ const (
 	ledgerName = "ledger"
 )
 
-// maxLedger is the size beyond which a file is no ledger, in bytes: about ten
-// times that of one with 65,000 clients.
+// maxLedger is the size beyond which a file is no ledger, in bytes: about
+// twenty times that of one with 65,000 clients.
 const maxLedger = 128 << 20
 
 // Dir is a state directory that this process has locked.
