@@ -10,7 +10,7 @@
 
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME    = 10s
-PACKAGES    = ./... ./testdata/lab
+PACKAGES    = ./... ./testdata/lab ./testdata/strict
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin

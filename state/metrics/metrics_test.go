@@ -1,21 +1,16 @@
 package metrics
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"math"
-	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,8 +19,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
@@ -187,129 +180,17 @@ func TestRenderUnknown(t *testing.T) {
 	}
 }
 
-// TestPromtool asks the linter that people ask.
-func TestPromtool(t *testing.T) {
-	lab.Need(t, "promtool")
-	file, err := os.Open(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	cmd := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
-	cmd.Stdin = file
-	got, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	// Both names are the original's.
-	const want = `client_traffic_bytes counter metrics should have "_total" suffix
-client_traffic_packets counter metrics should have "_total" suffix
-`
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("promtool check metrics (-want +got), %v:\n%s", cmd.ProcessState, diff)
-	}
-}
-
-// TestNodeExporter has Debian's node_exporter serve the golden file: all of it.
-func TestNodeExporter(t *testing.T) {
-	lab.Need(t, "prometheus-node-exporter")
+// TestReaders puts the golden file before those who read it.
+func TestReaders(t *testing.T) {
 	text, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "network_metrics.prom"), text, 0o644); err != nil {
+	path := filepath.Join(t.TempDir(), "network_metrics.prom")
+	if err := os.WriteFile(path, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	served := scrape(t, ctx, startNodeExporter(t, ctx, dir))
-
-	if failed, ok := served["node_textfile_scrape_error"]; !ok || failed.Metric[0].Gauge.GetValue() != 0 {
-		t.Errorf("node_textfile_scrape_error is %v, want 0", failed)
-	}
-	written, err := strict.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range written {
-		if diff := cmp.Diff(values(want), values(served[name])); diff != "" {
-			t.Errorf("%s as written and as served (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-// startNodeExporter gives the address at which it serves the files in dir. It
-// ends with the test.
-func startNodeExporter(t *testing.T, ctx context.Context, dir string) (addr string) {
-	t.Helper()
-	cmd := exec.CommandContext(ctx, "prometheus-node-exporter", "--collector.disable-defaults",
-		"--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address=127.0.0.1:0")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stderr)
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		for lines.Scan() {
-		}
-		cmd.Wait()
-	})
-	listening := regexp.MustCompile(`Listening on.* address=(127\.0\.0\.1:\d+)`)
-	var log strings.Builder
-	for lines.Scan() {
-		if match := listening.FindStringSubmatch(lines.Text()); match != nil {
-			return match[1]
-		}
-		fmt.Fprintln(&log, lines.Text())
-	}
-	t.Fatalf("it does not say where it listens:\n%s", &log)
-	return ""
-}
-
-func scrape(t *testing.T, ctx context.Context, addr string) map[string]*dto.MetricFamily {
-	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
-	}
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return families
-}
-
-// values gives those of a family by labels, whatever their order.
-func values(family *dto.MetricFamily) map[string]float64 {
-	values := make(map[string]float64)
-	for _, m := range family.GetMetric() {
-		var labels []string
-		for _, l := range m.Label {
-			labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
-		}
-		slices.Sort(labels)
-		key := fmt.Sprint(family.GetType(), labels)
-		if family.GetType() == dto.MetricType_COUNTER {
-			values[key] = m.Counter.GetValue()
-		} else {
-			values[key] = m.Gauge.GetValue()
-		}
-	}
-	return values
+	lab.CheckReaders(t, path)
 }
 
 // FuzzRender gives Render what devices and interfaces may be called, whatever

@@ -1,0 +1,140 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"network-metrics-exporter/testdata/strict"
+)
+
+// readersLimit bounds what the readers of a file may take.
+const readersLimit = time.Minute
+
+// CheckReaders puts a .prom file before those who read it: node_exporter's
+// textfile collector has to serve all of it, and promtool to complain of nothing
+// but two names, which are the original's.
+func CheckReaders(t *testing.T, path string) {
+	t.Helper()
+	Need(t, "prometheus-node-exporter", "promtool")
+	ctx, cancel := context.WithTimeout(t.Context(), readersLimit)
+	defer cancel()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := strict.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	served := scrape(t, ctx, startNodeExporter(t, ctx, filepath.Dir(path)))
+	if failed, ok := served["node_textfile_scrape_error"]; !ok || failed.Metric[0].Gauge.GetValue() != 0 {
+		t.Errorf("node_textfile_scrape_error is %v, want 0", failed)
+	}
+	for name, want := range written {
+		if diff := cmp.Diff(values(want), values(served[name])); diff != "" {
+			t.Errorf("%s as written and as served (-want +got):\n%s", name, diff)
+		}
+	}
+
+	cmd := exec.CommandContext(ctx, "promtool", "check", "metrics")
+	cmd.Stdin = strings.NewReader(string(text))
+	findings, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	const want = `client_traffic_bytes counter metrics should have "_total" suffix
+client_traffic_packets counter metrics should have "_total" suffix
+`
+	if diff := cmp.Diff(want, string(findings)); diff != "" {
+		t.Errorf("promtool check metrics (-want +got), %v:\n%s", cmd.ProcessState, diff)
+	}
+}
+
+// startNodeExporter gives the address at which it serves the files in dir. It
+// ends with the test.
+func startNodeExporter(t *testing.T, ctx context.Context, dir string) (addr string) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "prometheus-node-exporter", "--collector.disable-defaults",
+		"--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address=127.0.0.1:0")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		for lines.Scan() {
+		}
+		cmd.Wait()
+	})
+	listening := regexp.MustCompile(`Listening on.* address=(127\.0\.0\.1:\d+)`)
+	var log strings.Builder
+	for lines.Scan() {
+		if match := listening.FindStringSubmatch(lines.Text()); match != nil {
+			return match[1]
+		}
+		fmt.Fprintln(&log, lines.Text())
+	}
+	t.Fatalf("it does not say where it listens:\n%s", &log)
+	return ""
+}
+
+func scrape(t *testing.T, ctx context.Context, addr string) map[string]*dto.MetricFamily {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
+
+// values gives those of a family by labels, whatever their order.
+func values(family *dto.MetricFamily) map[string]float64 {
+	values := make(map[string]float64)
+	for _, m := range family.GetMetric() {
+		var labels []string
+		for _, l := range m.Label {
+			labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+		}
+		slices.Sort(labels)
+		key := fmt.Sprint(family.GetType(), labels)
+		if family.GetType() == dto.MetricType_COUNTER {
+			values[key] = m.Counter.GetValue()
+		} else {
+			values[key] = m.Gauge.GetValue()
+		}
+	}
+	return values
+}
