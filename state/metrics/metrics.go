@@ -25,16 +25,25 @@ type Run struct {
 func Render(r *state.Report, run Run) ([]byte, error) {
 	var p page
 	clients := newClients(r.Clients)
-	directions := [...]*dto.LabelPair{
-		state.Rx: label("direction", state.Rx.String()),
-		state.Tx: label("direction", state.Tx.String()),
+	each := func(name, help string, value func(c client) float64) {
+		p.family(name, help, gauge)
+		for _, c := range clients {
+			p.series(value(c), c.ip, c.client)
+		}
+	}
+	both := func(name, help string, kind dto.MetricType, value func(c client, d state.Direction) float64) {
+		p.family(name, help, kind)
+		for _, d := range [...]state.Direction{state.Rx, state.Tx} {
+			direction := label("direction", d.String())
+			for _, c := range clients {
+				p.series(value(c, d), direction, c.ip, c.client)
+			}
+		}
 	}
 
 	if r.Conntrack != nil {
-		p.family("client_active_connections", "Tracked flows that the client is an end of, each counted once; TCP flows in TIME_WAIT or CLOSE are left out.", gauge)
-		for _, c := range clients {
-			p.series(float64(c.Active), c.ip, c.client)
-		}
+		each("client_active_connections", "Tracked flows that the client is an end of, each counted once; TCP flows in TIME_WAIT or CLOSE are left out.",
+			func(c client) float64 { return float64(c.Active) })
 	}
 	p.family("client_info", "What is known of the client's device and of where its name came from. Always 1.", gauge)
 	for _, c := range clients {
@@ -48,30 +57,16 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 		}
 	}
 	if r.Presence {
-		p.family("client_status", "Whether the client is online: 1, or 0 if it is not.", gauge)
-		for _, c := range clients {
-			p.series(number(c.Online), c.ip, c.client)
-		}
+		each("client_status", "Whether the client is online: 1, or 0 if it is not.",
+			func(c client) float64 { return number(c.Online) })
 	}
-	p.family("client_traffic_bytes", "IP bytes forwarded to (rx) and from (tx) the client.", counter)
-	for d, direction := range directions {
-		for _, c := range clients {
-			p.series(float64(c.Total[d].Bytes), direction, c.ip, c.client)
-		}
-	}
-	p.family("client_traffic_packets", "IP packets forwarded to (rx) and from (tx) the client.", counter)
-	for d, direction := range directions {
-		for _, c := range clients {
-			p.series(float64(c.Total[d].Packets), direction, c.ip, c.client)
-		}
-	}
+	both("client_traffic_bytes", "IP bytes forwarded to (rx) and from (tx) the client.", counter,
+		func(c client, d state.Direction) float64 { return float64(c.Total[d].Bytes) })
+	both("client_traffic_packets", "IP packets forwarded to (rx) and from (tx) the client.", counter,
+		func(c client, d state.Direction) float64 { return float64(c.Total[d].Packets) })
 	if r.Rates {
-		p.family("client_traffic_rate_bps", "Bits per second forwarded to (rx) and from (tx) the client over the last interval.", gauge)
-		for d, direction := range directions {
-			for _, c := range clients {
-				p.series(c.Rate[d], direction, c.ip, c.client)
-			}
-		}
+		both("client_traffic_rate_bps", "Bits per second forwarded to (rx) and from (tx) the client over the last interval.", gauge,
+			func(c client, d state.Direction) float64 { return c.Rate[d] })
 	}
 
 	p.single("network_clients_known", "Clients in the metrics.", gauge, float64(len(clients)))
