@@ -75,18 +75,18 @@ func interfaceAddr(m rtnetlink.AddressMessage, name string) (state.InterfaceAddr
 	if m.Attributes == nil {
 		return state.InterfaceAddr{}, false
 	}
-	// IFA_ADDRESS is the peer on a point-to-point link and else the same as
-	// IFA_LOCAL, which IPv6 leaves out.
-	peer, ok := netip.AddrFromSlice(m.Attributes.Address)
-	if !ok {
-		return state.InterfaceAddr{}, false
-	}
-	own, ok := netip.AddrFromSlice(m.Attributes.Local)
-	if !ok {
+	// IFA_ADDRESS is the peer on a point-to-point link, left out if that is
+	// 0.0.0.0, and else the same as IFA_LOCAL, which IPv6 leaves out.
+	own, isLocal := netip.AddrFromSlice(m.Attributes.Local)
+	peer, isPeer := netip.AddrFromSlice(m.Attributes.Address)
+	if !isLocal {
 		own = peer
 	}
+	if !isPeer {
+		peer = own
+	}
 	network, err := peer.Unmap().Prefix(int(m.PrefixLength))
-	if err != nil {
+	if err != nil || !network.IsValid() {
 		return state.InterfaceAddr{}, false
 	}
 	return state.InterfaceAddr{Interface: name, Addr: own.Unmap(), Network: network}, true
