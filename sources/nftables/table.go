@@ -74,5 +74,11 @@ func parseTable(body []byte) (table, error) {
 			t.handle = attrs.Uint64()
 		}
 	}
-	return t, attrs.Err()
+	if err := attrs.Err(); err != nil {
+		return table{}, err
+	}
+	if t.handle == 0 {
+		return table{}, errors.New("no handle, which Linux 4.16 and later give")
+	}
+	return t, nil
 }
