@@ -43,7 +43,7 @@ func readTable(name string) (table, error) {
 	})
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return table{}, fmt.Errorf("find table inet %s: %w", name, errNoChain)
+		return table{}, fmt.Errorf("find chain %s in table inet %s: %w", chainName, name, errNoChain)
 	case err != nil:
 		return table{}, fmt.Errorf("read table inet %s: %w", name, err)
 	case len(replies) != 1:
