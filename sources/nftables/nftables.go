@@ -41,49 +41,50 @@ func Read() (*state.Accounting, error) {
 	return &state.Accounting{Counters: counters, Flowtable: flowtable}, err
 }
 
+// errNoChain tells that nothing is there that would count.
+var errNoChain = errors.New("there is none: nothing counts the clients' traffic; the README tells which rules do")
+
 // readCounters reads until no change of the ruleset came between: a dump that a
-// change tore looks as if rules had gone.
+// change tore looks as if rules, or the chain, had gone.
 func readCounters(conn *nftables.Conn) ([]state.Counter, error) {
-	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
 	for range maxAttempts {
 		before, err := readTable(tableName)
 		if err != nil {
 			return nil, err
 		}
-		if err := findChain(conn); err != nil {
-			return nil, err
-		}
-		rules, err := conn.GetRules(table, &nftables.Chain{Name: chainName})
-		if err != nil {
-			return nil, fmt.Errorf("list rules of chain %s in table inet %s: %w", chainName, tableName, err)
-		}
+		rules, listErr := listRules(conn)
 		after, err := readTable(tableName)
 		if err != nil {
 			return nil, err
 		}
 		if before == after {
-			return counters(rules, before.handle), nil
+			return counters(rules, before.handle), listErr
 		}
 	}
 	return nil, fmt.Errorf("list rules of chain %s in table inet %s: the ruleset changed %d times meanwhile", chainName, tableName, maxAttempts)
 }
 
-// errNoChain tells that nothing is there that would count.
-var errNoChain = errors.New("there is none: nothing counts the clients' traffic; the README tells which rules do")
-
-// findChain makes sure that the chain is there: a dump of the rules of one that
-// is not is empty, and no error.
-func findChain(conn *nftables.Conn) error {
+// listRules lists the rules of the chain. To the kernel a chain that is not
+// there is one without rules; to us it is an error.
+func listRules(conn *nftables.Conn) ([]*nftables.Rule, error) {
+	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: chainName})
+	if err != nil {
+		return nil, fmt.Errorf("list rules of chain %s in table inet %s: %w", chainName, tableName, err)
+	}
+	if len(rules) > 0 {
+		return rules, nil
+	}
 	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return fmt.Errorf("list chains: %w", err)
+		return nil, fmt.Errorf("list chains: %w", err)
 	}
 	if !slices.ContainsFunc(chains, func(c *nftables.Chain) bool {
 		return c.Name == chainName && c.Table.Name == tableName
 	}) {
-		return fmt.Errorf("find chain %s in table inet %s: %w", chainName, tableName, errNoChain)
+		return nil, fmt.Errorf("find chain %s in table inet %s: %w", chainName, tableName, errNoChain)
 	}
-	return nil
+	return nil, nil
 }
 
 // counters takes the counters from the rules of a table.
