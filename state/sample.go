@@ -69,6 +69,7 @@ type Traffic struct {
 // CounterID tells a kernel counter from every other one of the same boot and
 // network namespace, also from one that took its place: the kernel gives a
 // handle once and never again (table_handle and hgenerator in nf_tables_api.c).
+// Only a rule that nft(8) replaces in place keeps its handle.
 type CounterID struct {
 	Table  uint64 // NFTA_TABLE_HANDLE
 	Object uint64 // handle of the rule within the table

@@ -4,12 +4,10 @@ package nftables
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 )
@@ -20,6 +18,10 @@ const (
 	chainName = "CLIENT_TRAFFIC"
 )
 
+// errNoChain tells that nothing is there that would count.
+var errNoChain = errors.New("nothing counts the clients' traffic: there is no chain " + chainName +
+	" in table inet " + tableName + "; the README tells which rules to add")
+
 // maxAttempts bounds how often counters are read again because the ruleset was
 // changed meanwhile.
 const maxAttempts = 5
@@ -29,122 +31,44 @@ const maxAttempts = 5
 // without a counter or with another comment are passed over. It needs
 // CAP_NET_ADMIN and Linux 4.16, and changes nothing.
 func Read() (*state.Accounting, error) {
-	conn, err := nftables.New()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	counters, err := readCounters(conn)
+	defer conn.Close()
+	counters, err := readCounters(conn.Execute)
 	if err != nil {
 		return nil, err
 	}
-	flowtable, err := hasFlowtable(conn)
+	lister, err := nftables.New()
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	flowtable, err := hasFlowtable(lister)
 	return &state.Accounting{Counters: counters, Flowtable: flowtable}, err
 }
 
+// execute sends a request and gives all replies to it.
+type execute func(netlink.Message) ([]netlink.Message, error)
+
 // readCounters reads until no change of the ruleset came between: a dump that a
-// change tore looks as if rules had gone.
-func readCounters(conn *nftables.Conn) ([]state.Counter, error) {
-	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
+// change tore looks as if rules, or the chain, had gone.
+func readCounters(ask execute) ([]state.Counter, error) {
 	for range maxAttempts {
-		before, err := readTable(tableName)
+		before, err := readTable(ask)
 		if err != nil {
 			return nil, err
 		}
-		if err := findChain(conn); err != nil {
-			return nil, err
-		}
-		rules, err := conn.GetRules(table, &nftables.Chain{Name: chainName})
-		if err != nil {
-			return nil, fmt.Errorf("list rules of chain %s in table inet %s: %w", chainName, tableName, err)
-		}
-		after, err := readTable(tableName)
+		counters, listErr := listCounters(ask, before.handle)
+		after, err := readTable(ask)
 		if err != nil {
 			return nil, err
 		}
 		if before == after {
-			return counters(rules, before.handle), nil
+			return counters, listErr
 		}
 	}
 	return nil, fmt.Errorf("list rules of chain %s in table inet %s: the ruleset changed %d times meanwhile", chainName, tableName, maxAttempts)
-}
-
-// errNoChain tells that nothing is there that would count.
-var errNoChain = errors.New("nothing counts the clients' traffic: there is no chain " + chainName + " in table inet " + tableName + "; the README tells which rules to add")
-
-// findChain makes sure that the chain is there: a dump of the rules of one that
-// is not is empty, and no error.
-func findChain(conn *nftables.Conn) error {
-	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
-	if err != nil {
-		return fmt.Errorf("list chains: %w", err)
-	}
-	if !slices.ContainsFunc(chains, func(c *nftables.Chain) bool {
-		return c.Name == chainName && c.Table.Name == tableName
-	}) {
-		return errNoChain
-	}
-	return nil
-}
-
-// counters takes the counters from the rules of a table.
-func counters(rules []*nftables.Rule, table uint64) []state.Counter {
-	var found []state.Counter
-	for _, r := range rules {
-		addr, direction, ok := parseComment(comment(r.UserData))
-		if !ok {
-			continue
-		}
-		for _, e := range r.Exprs {
-			if c, ok := e.(*expr.Counter); ok {
-				found = append(found, state.Counter{
-					Addr:      addr,
-					Direction: direction,
-					Reading: state.Reading{
-						ID:      state.CounterID{Table: table, Object: r.Handle},
-						Traffic: state.Traffic{Bytes: c.Bytes, Packets: c.Packets},
-					},
-				})
-				break // a second one in the rule counts the same packets
-			}
-		}
-	}
-	return found
-}
-
-// comment takes the comment from a rule's NFTA_RULE_USERDATA: a list of type,
-// length and value, in which type 0 is the comment, ended by a NUL
-// (NFTNL_UDATA_RULE_COMMENT in libnftnl/udata.h). Any program may have written
-// anything there.
-func comment(userdata []byte) string {
-	for len(userdata) >= 2 {
-		kind, length := userdata[0], int(userdata[1])
-		if userdata = userdata[2:]; length > len(userdata) {
-			break
-		}
-		if kind == 0 {
-			return strings.TrimSuffix(string(userdata[:length]), "\x00")
-		}
-		userdata = userdata[length:]
-	}
-	return ""
-}
-
-// parseComment reads "tx_192.168.10.100" or "rx_2001:db8::1".
-func parseComment(s string) (addr netip.Addr, d state.Direction, ok bool) {
-	prefix, text, _ := strings.Cut(s, "_")
-	switch prefix {
-	case state.Rx.String():
-		d = state.Rx
-	case state.Tx.String():
-		d = state.Tx
-	default:
-		return netip.Addr{}, 0, false
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil || addr.Zone() != "" {
-		return netip.Addr{}, 0, false
-	}
-	return addr.Unmap(), d, true
 }
 
 // hasFlowtable reports whether there is a flowtable that forwarded packets could

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,7 +12,7 @@ import (
 type table struct {
 	handle uint64 // NFTA_TABLE_HANDLE: never given twice in a boot
 	// generation is of the whole ruleset: the lower 16 bits of a number that
-	// each change adds to (nfgenmsg.res_id).
+	// each change adds to.
 	generation uint16
 }
 
@@ -22,57 +20,47 @@ type table struct {
 // Linux 4.16.
 const nftaTableHandle = 4
 
-// readTable asks for a table of the family inet. google/nftables gives neither
-// handle nor generation.
-func readTable(name string) (table, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return table{}, fmt.Errorf("open nftables: %w", err)
-	}
-	defer conn.Close()
-	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_TABLE_NAME, Data: []byte(name + "\x00")}})
+// readTable asks for the table. google/nftables gives neither handle nor
+// generation.
+func readTable(ask execute) (table, error) {
+	question, err := request(unix.NFT_MSG_GETTABLE, 0, name(unix.NFTA_TABLE_NAME, tableName))
 	if err != nil {
 		return table{}, err
 	}
-	replies, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE,
-			Flags: netlink.Request,
-		},
-		Data: append([]byte{byte(nftables.TableFamilyINet), unix.NFNETLINK_V0, 0, 0}, attrs...),
-	})
+	replies, err := ask(question)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return table{}, errNoChain
-	case err != nil:
-		return table{}, fmt.Errorf("read table inet %s: %w", name, err)
-	case len(replies) != 1:
-		return table{}, fmt.Errorf("read table inet %s: %d replies, want 1", name, len(replies))
+	case err == nil && len(replies) != 1:
+		err = fmt.Errorf("%d replies, want 1", len(replies))
 	}
-	t, err := parseTable(replies[0].Data)
+	var t table
+	if err == nil {
+		t, err = parseTable(replies[0].Data)
+	}
 	if err != nil {
-		return table{}, fmt.Errorf("read table inet %s: %w", name, err)
+		return table{}, fmt.Errorf("read table inet %s: %w", tableName, err)
 	}
 	return t, nil
 }
 
-// parseTable decodes the body of NFT_MSG_NEWTABLE: struct nfgenmsg
-// (linux/netfilter/nfnetlink.h) and attributes.
+// parseTable decodes the body of NFT_MSG_NEWTABLE.
 func parseTable(body []byte) (table, error) {
-	const header = 4
-	if len(body) < header {
-		return table{}, errors.New("message is cut short")
-	}
-	attrs, err := netlink.NewAttributeDecoder(body[header:])
+	attrs, err := attributes(body)
 	if err != nil {
 		return table{}, err
 	}
-	attrs.ByteOrder = binary.BigEndian
 	t := table{generation: binary.BigEndian.Uint16(body[2:])}
 	for attrs.Next() {
 		if attrs.Type() == nftaTableHandle {
 			t.handle = attrs.Uint64()
 		}
 	}
-	return t, attrs.Err()
+	if err := attrs.Err(); err != nil {
+		return table{}, err
+	}
+	if t.handle == 0 {
+		return table{}, errors.New("no handle, which Linux 4.16 and later give")
+	}
+	return t, nil
 }

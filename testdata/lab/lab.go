@@ -144,7 +144,7 @@ func Need(t *testing.T, programs ...string) {
 	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
 			pkg := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(program) + ` +(\S+)`).FindStringSubmatch(packages + program + " unknown")
-			unavailable(t, "%v (Debian package %s; make test gets what is missing)", err, pkg[1])
+			Unavailable(t, "%v (Debian package %s; make test gets what is missing)", err, pkg[1])
 		}
 	}
 }

@@ -47,7 +47,7 @@ func Namespace(t *testing.T, f func(t *testing.T)) {
 		reexec(t)
 	case t.Name():
 		if err := enter(); err != nil {
-			unavailable(t, "set up namespaces: %v%s", err, hint)
+			Unavailable(t, "set up namespaces: %v%s", err, hint)
 		}
 		f(t)
 	default:
@@ -58,9 +58,9 @@ func Namespace(t *testing.T, f func(t *testing.T)) {
 const hint = " (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0;" +
 	" Debian: sysctl kernel.unprivileged_userns_clone=1; or run as root)"
 
-// unavailable skips a test for what the machine lacks, or fails it if nothing
+// Unavailable skips a test for what the machine lacks, or fails it if nothing
 // may be skipped.
-func unavailable(t *testing.T, format string, args ...any) {
+func Unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("NAMESPACES") == "required" {
 		t.Fatalf(format, args...)
@@ -84,7 +84,7 @@ func reexec(t *testing.T) {
 		output, err = runInside(ctx, t.Name(), limit, 0)
 	}
 	if refused(err) {
-		unavailable(t, "create namespaces: %v%s", err, hint)
+		Unavailable(t, "create namespaces: %v%s", err, hint)
 	}
 	// The bar keeps go test's own lines from being taken for this process's.
 	t.Logf("in namespaces:\n%s", strings.ReplaceAll("\n"+output, "\n", "\n| ")[1:])

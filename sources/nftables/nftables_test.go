@@ -1,0 +1,830 @@
+package nftables
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
+	"github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nltest"
+	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/state"
+	"network-metrics-exporter/testdata/lab"
+)
+
+// equal has cmp compare addresses as == does.
+var equal = cmpopts.EquateComparable(netip.Addr{})
+
+// alike has cmp compare counters apart from their IDs and order.
+var alike = gocmp.Options{
+	equal,
+	cmpopts.IgnoreFields(state.Reading{}, "ID"),
+	cmpopts.EquateEmpty(),
+	cmpopts.SortSlices(func(a, b state.Counter) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Bytes, b.Bytes))
+	}),
+}
+
+// tx is a counter of what a client sent, rx of what it got.
+func tx(addr string, packets, bytes uint64) state.Counter {
+	return state.Counter{
+		Addr:      netip.MustParseAddr(addr),
+		Direction: state.Tx,
+		Reading:   state.Reading{Traffic: state.Traffic{Bytes: bytes, Packets: packets}},
+	}
+}
+
+func rx(addr string, packets, bytes uint64) state.Counter {
+	c := tx(addr, packets, bytes)
+	c.Direction = state.Rx
+	return c
+}
+
+// load replaces the ruleset.
+func load(t *testing.T, ruleset string) {
+	t.Helper()
+	lab.Nft(t, "flush ruleset\n"+ruleset)
+}
+
+// chain gives a ruleset with these rules in the chain that is read, and what
+// they need.
+func chain(rules string) string {
+	return `table inet filter {
+		counter named { packets 3 bytes 4 }
+		set clients { type ipv4_addr; flags dynamic; }
+		chain other { }
+		chain CLIENT_TRAFFIC {
+` + rules + `
+		}
+	}`
+}
+
+func read(t *testing.T) []state.Counter {
+	t.Helper()
+	accounting, err := Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accounting.Counters
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	longest := "tx_192.168.10.9" + strings.Repeat(" ", 128-len("tx_192.168.10.9"))
+	tests := []struct {
+		name, ruleset string
+		want          []state.Counter
+	}{
+		{name: "no rules", ruleset: chain("")},
+		{
+			name: "IPv4",
+			ruleset: chain(`
+				ip saddr 192.168.10.100 counter comment "tx_192.168.10.100"
+				ip daddr 192.168.10.100 counter comment "rx_192.168.10.100"`),
+			want: []state.Counter{tx("192.168.10.100", 0, 0), rx("192.168.10.100", 0, 0)},
+		},
+		{
+			name: "IPv6",
+			ruleset: chain(`
+				ip6 saddr 2001:db8::1 counter comment "tx_2001:db8::1"
+				ip6 daddr 2001:db8::1 counter comment "rx_2001:db8::1"`),
+			want: []state.Counter{tx("2001:db8::1", 0, 0), rx("2001:db8::1", 0, 0)},
+		},
+		{
+			name: "initial values",
+			ruleset: chain(`
+				ip saddr 192.168.10.100 counter packets 18446744073709551615 bytes 18446744073709551614 comment "tx_192.168.10.100"
+				ip daddr 192.168.10.100 counter packets 4294967296 bytes 9223372036854775808 comment "rx_192.168.10.100"`),
+			want: []state.Counter{tx("192.168.10.100", 1<<64-1, 1<<64-2), rx("192.168.10.100", 1<<32, 1<<63)},
+		},
+		{
+			name: "the comment tells, not the rule",
+			ruleset: chain(`
+				ip daddr 192.168.10.1 counter packets 1 bytes 2 comment "tx_192.168.10.100"
+				counter packets 3 bytes 4 drop comment "rx_2001:db8::1"`),
+			want: []state.Counter{tx("192.168.10.100", 1, 2), rx("2001:db8::1", 3, 4)},
+		},
+		{
+			name: "the same comment twice",
+			ruleset: chain(`
+				ip saddr 192.168.10.100 counter packets 1 bytes 2 comment "tx_192.168.10.100"
+				ip saddr 192.168.10.100 counter packets 1 bytes 2 comment "tx_192.168.10.100"`),
+			want: []state.Counter{tx("192.168.10.100", 1, 2), tx("192.168.10.100", 1, 2)},
+		},
+		{
+			name:    "two counters in a rule",
+			ruleset: chain(`ip saddr 192.168.10.100 counter packets 5 bytes 6 limit rate 1/second counter packets 1 bytes 2 comment "tx_192.168.10.100"`),
+			want:    []state.Counter{tx("192.168.10.100", 5, 6)},
+		},
+		{
+			name: "rules without counter",
+			ruleset: chain(`
+				ip saddr 192.168.10.100 comment "tx_192.168.10.100"
+				ip saddr 192.168.10.100 counter name named comment "tx_192.168.10.100"
+				add @clients { ip saddr counter packets 7 bytes 8 } comment "tx_192.168.10.100"
+				ip daddr 192.168.10.100 counter packets 1 bytes 2 comment "rx_192.168.10.100"`),
+			want: []state.Counter{rx("192.168.10.100", 1, 2)},
+		},
+		{
+			name:    "counter beside one that is not the rule's own",
+			ruleset: chain(`counter name named add @clients { ip saddr counter } counter packets 1 bytes 2 comment "tx_192.168.10.100"`),
+			want:    []state.Counter{tx("192.168.10.100", 1, 2)},
+		},
+		{
+			name: "other comments",
+			ruleset: chain(`
+				counter
+				counter comment "tx_"
+				counter comment "tx_192.168.10"
+				counter comment "tx_192.168.010.1"
+				counter comment "TX_192.168.10.100"
+				counter comment "tx_fe80::1%br-lan"
+				counter comment "tx_phone"
+				counter comment "192.168.10.100"
+				counter comment "` + longest + `"
+				counter comment "Grüße, 世界"
+				ip daddr 192.168.10.100 counter packets 1 bytes 2 comment "rx_192.168.10.100"`),
+			want: []state.Counter{rx("192.168.10.100", 1, 2)},
+		},
+		{
+			name: "chains of the same name elsewhere",
+			ruleset: chain(`counter packets 1 bytes 2 comment "tx_192.168.10.100"`) + `
+				table inet filter { chain CLIENT_TRAFFIC2 { counter comment "tx_192.168.10.2"; }; }
+				table inet filter2 { chain CLIENT_TRAFFIC { counter comment "tx_192.168.10.3"; }; }
+				table ip filter { chain CLIENT_TRAFFIC { counter comment "tx_192.168.10.4"; }; }
+				table ip6 filter { chain CLIENT_TRAFFIC { counter comment "tx_192.168.10.5"; }; }
+				table bridge filter { chain CLIENT_TRAFFIC { counter comment "tx_192.168.10.6"; }; }`,
+			want: []state.Counter{tx("192.168.10.100", 1, 2)},
+		},
+	}
+	lab.Namespace(t, func(t *testing.T) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				load(t, tt.ruleset)
+				got, err := Read()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := gocmp.Diff(&state.Accounting{Counters: tt.want}, got, alike); diff != "" {
+					t.Errorf("accounting (-want +got):\n%s", diff)
+				}
+				if ids := ids(got.Counters); len(slices.Compact(ids)) != len(tt.want) {
+					t.Errorf("counters with the same ID: %v", ids)
+				}
+			})
+		}
+	})
+}
+
+// ids gives the sorted IDs of counters.
+func ids(counters []state.Counter) []state.CounterID {
+	var ids []state.CounterID
+	for _, c := range counters {
+		ids = append(ids, c.ID)
+	}
+	slices.SortFunc(ids, func(a, b state.CounterID) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Object, b.Object))
+	})
+	return ids
+}
+
+func TestReadManyRules(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		rules, want := clients(1000)
+		load(t, chain(""))
+		for part := range slices.Chunk(rules, 100) { // one is all that nft can send without root's rights
+			lab.Nft(t, chain(strings.Join(part, "\n")))
+		}
+		if diff := gocmp.Diff(want, read(t), alike); diff != "" {
+			t.Errorf("counters (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// clients gives the two rules of each of n clients, every counter of another
+// value, and what they are read as.
+func clients(n int) (rules []string, want []state.Counter) {
+	for i := range uint64(n) {
+		addr := fmt.Sprintf("10.0.%d.%d", i/256, i%256)
+		rules = append(rules,
+			fmt.Sprintf(`ip saddr %s counter packets %d bytes %d comment "tx_%[1]s"`, addr, i+1, 1000+i),
+			fmt.Sprintf(`ip daddr %s counter packets %d bytes %d comment "rx_%[1]s"`, addr, i+2, 2000+i))
+		want = append(want, tx(addr, i+1, 1000+i), rx(addr, i+2, 2000+i))
+	}
+	return rules, want
+}
+
+func TestReadNoChain(t *testing.T) {
+	t.Parallel()
+	const want = "nothing counts the clients' traffic: there is no chain CLIENT_TRAFFIC in table inet filter;" +
+		" the README tells which rules to add"
+	lab.Namespace(t, func(t *testing.T) {
+		for name, ruleset := range map[string]string{
+			"no ruleset":             "",
+			"no chain":               "table inet filter { chain forward { counter comment \"tx_192.168.10.1\"; }; }",
+			"chain in another table": "table inet filter { }\ntable inet filter2 { chain CLIENT_TRAFFIC { }; }",
+			"other families": "table ip filter { chain CLIENT_TRAFFIC { }; }\n" +
+				"table ip6 filter { chain CLIENT_TRAFFIC { }; }",
+			"other case": "table inet filter { chain client_traffic { }; }",
+		} {
+			t.Run(name, func(t *testing.T) {
+				load(t, ruleset)
+				got, err := Read()
+				if !errors.Is(err, errNoChain) || err.Error() != want {
+					t.Errorf("got error %v, want %s", err, want)
+				}
+				if got != nil {
+					t.Errorf("got %+v beside the error", got)
+				}
+			})
+		}
+	})
+}
+
+func TestReadUnprivileged(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		load(t, chain(""))
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		// Capabilities are the thread's; what is permitted can be taken up again.
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var saved [2]unix.CapUserData
+		if err := unix.Capget(&header, &saved[0]); err != nil {
+			t.Fatal(err)
+		}
+		dropped := saved
+		dropped[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+		if err := unix.Capset(&header, &dropped[0]); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read()
+		if err := unix.Capset(&header, &saved[0]); err != nil {
+			t.Fatal(err)
+		}
+		if !errors.Is(err, unix.EPERM) || got != nil {
+			t.Errorf("got %+v, %v, want EPERM", got, err)
+		}
+		if _, err := Read(); err != nil {
+			t.Errorf("with CAP_NET_ADMIN again: %v", err)
+		}
+	})
+}
+
+// TestReadIDs holds the reader to what state.CounterID promises.
+func TestReadIDs(t *testing.T) {
+	t.Parallel()
+	ruleset := chain(`
+		counter packets 10 bytes 1000 comment "tx_192.168.10.100"
+		counter packets 20 bytes 2000 comment "rx_192.168.10.100"`)
+	one := func(t *testing.T, direction state.Direction) state.Counter {
+		t.Helper()
+		var found []state.Counter
+		for _, c := range read(t) {
+			if c.Direction == direction {
+				found = append(found, c)
+			}
+		}
+		if len(found) != 1 {
+			t.Fatalf("%d counters of %v, want 1", len(found), direction)
+		}
+		return found[0]
+	}
+	tests := []struct {
+		name   string
+		change func(t *testing.T, before state.CounterID)
+		same   bool
+		bytes  uint64 // afterwards
+	}{
+		{"nothing", func(*testing.T, state.CounterID) {}, true, 1000},
+		{"reset", func(t *testing.T, _ state.CounterID) { resetRules(t) }, true, 0},
+		{"rules beside it", func(t *testing.T, _ state.CounterID) {
+			lab.Nft(t, `
+				insert rule inet filter CLIENT_TRAFFIC counter comment "rx_192.168.10.101"
+				add rule inet filter CLIENT_TRAFFIC counter comment "rx_192.168.10.102"
+				add rule inet filter other counter`)
+		}, true, 1000},
+		{"ruleset added once more", func(t *testing.T, _ state.CounterID) {
+			lab.Nft(t, "flush chain inet filter CLIENT_TRAFFIC\n"+ruleset)
+		}, false, 1000},
+		// The one case in which another counter has the handle of an earlier one:
+		// nf_tables_newrule gives it to what takes the rule's place.
+		{"rule replaced", func(t *testing.T, before state.CounterID) {
+			lab.Nft(t, fmt.Sprintf(`replace rule inet filter CLIENT_TRAFFIC handle %d \
+				counter packets 9 bytes 900 comment "tx_192.168.10.100"`, before.Object))
+		}, true, 900},
+		{"table deleted and added again", func(t *testing.T, _ state.CounterID) {
+			lab.Nft(t, "delete table inet filter\n"+ruleset)
+		}, false, 1000},
+		{"table deleted, then added again", func(t *testing.T, _ state.CounterID) {
+			lab.Nft(t, "delete table inet filter")
+			lab.Nft(t, ruleset)
+		}, false, 1000},
+	}
+	lab.Namespace(t, func(t *testing.T) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				load(t, ruleset)
+				before := one(t, state.Tx)
+				if before.ID.Table == 0 || before.ID.Object == 0 {
+					t.Errorf("ID %+v", before.ID)
+				}
+				tt.change(t, before.ID)
+				after := one(t, state.Tx)
+				if (after.ID == before.ID) != tt.same {
+					t.Errorf("ID %+v became %+v", before.ID, after.ID)
+				}
+				if after.Bytes != tt.bytes {
+					t.Errorf("%d bytes, want %d", after.Bytes, tt.bytes)
+				}
+			})
+		}
+	})
+}
+
+// resetRules does what "nft reset rules" does, which nft has since 1.0.7.
+func resetRules(t *testing.T) {
+	t.Helper()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE_RESET,
+			Flags: netlink.Request | netlink.Dump,
+		},
+		Data: []byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0},
+	})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		lab.Unavailable(t, "%v (Linux 6.2 can reset rules)", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Known traffic through the router is read to the byte.
+func TestReadTraffic(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		ruleset := "table inet filter {\nchain CLIENT_TRAFFIC {\n"
+		for _, client := range r.Clients() {
+			ruleset += fmt.Sprintf(`
+				ip saddr %[1]v counter comment "tx_%[1]v"
+				ip daddr %[1]v counter comment "rx_%[1]v"
+				ip6 saddr %[2]v counter comment "tx_%[2]v"
+				ip6 daddr %[2]v counter comment "rx_%[2]v"`, client.IPv4, client.IPv6)
+		}
+		lab.Nft(t, ruleset+"\n}\n}\ninsert rule inet filter forward jump CLIENT_TRAFFIC")
+
+		var want []state.Counter
+		for i, client := range r.Clients() {
+			for _, network := range []string{"udp4", "udp6"} {
+				addr := client.IPv4
+				if network == "udp6" {
+					addr = client.IPv6
+				}
+				flow := lab.UDP(t, network, client, r.Server)
+				up, down := 100+i, 50*i
+				want = append(want,
+					tx(addr.String(), uint64(up), flow.Send(t, up, 1000+i)),
+					rx(addr.String(), uint64(down), flow.Reply(t, down, 1400)))
+			}
+		}
+		if diff := gocmp.Diff(want, read(t), alike); diff != "" {
+			t.Errorf("counters (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// interfering asks the kernel, and calls change before each question that is
+// not the one for the table.
+func interfering(t *testing.T, change func()) execute {
+	t.Helper()
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return func(m netlink.Message) ([]netlink.Message, error) {
+		if m.Header.Type&0xff != unix.NFT_MSG_GETTABLE {
+			change()
+		}
+		return conn.Execute(m)
+	}
+}
+
+func TestReadCountersOfChangingRuleset(t *testing.T) {
+	t.Parallel()
+	const tooMany = "list rules of chain CLIENT_TRAFFIC in table inet filter: the ruleset changed 5 times meanwhile"
+	none := errNoChain.Error()
+	with := func(rule string) string {
+		return "delete table inet filter\n" + chain(rule)
+	}
+	once := []string{with(`counter comment "tx_192.168.10.2"`)}
+	tests := []struct {
+		name    string
+		changes []string // one before each request, the last one before all that follow
+		err     string
+	}{
+		{name: "other rules once", changes: append(once, "")},
+		{name: "other rules always", changes: once, err: tooMany},
+		{name: "another table always", changes: []string{"add table ip x\ndelete table ip x"}, err: tooMany},
+		{name: "chain gone", changes: []string{"delete chain inet filter CLIENT_TRAFFIC", ""}, err: none},
+		{name: "table gone", changes: []string{"delete table inet filter", ""}, err: none},
+		{
+			name:    "chain gone and back",
+			changes: []string{"delete chain inet filter CLIENT_TRAFFIC", once[0], ""},
+		},
+	}
+	lab.Namespace(t, func(t *testing.T) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				load(t, chain(`counter comment "tx_192.168.10.1"`))
+				changes := tt.changes
+				got, err := readCounters(interfering(t, func() {
+					lab.Nft(t, changes[0])
+					if len(changes) > 1 {
+						changes = changes[1:]
+					}
+				}))
+				if tt.err != "" {
+					if err == nil || err.Error() != tt.err || got != nil {
+						t.Errorf("got %v, error %v, want %s", got, err, tt.err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := gocmp.Diff(read(t), got, equal); diff != "" {
+					t.Errorf("counters, compared with those of the ruleset at rest (-want +got):\n%s", diff)
+				}
+			})
+		}
+	})
+}
+
+// While rules before the clients' come and go, which makes the kernel skip some
+// of those that follow, all are read or none.
+func TestReadTornDump(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		rules, want := clients(300)
+		load(t, chain(""))
+		for part := range slices.Chunk(rules, 100) {
+			lab.Nft(t, chain(strings.Join(part, "\n")))
+		}
+		stop, done := make(chan struct{}), make(chan error)
+		go func() {
+			for {
+				select {
+				case <-stop:
+					done <- nil
+					return
+				default:
+				}
+				if err := churn(20); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+		var read, refused int
+		for range 40 {
+			got, err := Read()
+			if err != nil {
+				if !strings.Contains(err.Error(), "the ruleset changed") {
+					t.Errorf("got error %v", err)
+				}
+				refused++
+				continue
+			}
+			read++
+			if diff := gocmp.Diff(want, got.Counters, alike); diff != "" {
+				t.Errorf("counters (-want +got):\n%s", diff)
+				break
+			}
+		}
+		close(stop)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d read, %d refused", read, refused)
+		got, err := Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(want, got.Counters, alike); diff != "" {
+			t.Errorf("counters at rest (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// churn puts n rules before those of the chain and takes them away again, with a
+// pause after each so that now and then a reader gets through.
+func churn(n int) error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
+	chain := &nftables.Chain{Name: chainName, Table: table}
+	mark := userdata.AppendString(nil, userdata.TypeComment, "churn")
+	for range n {
+		conn.InsertRule(&nftables.Rule{Table: table, Chain: chain, UserData: mark})
+	}
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	time.Sleep(5 * time.Millisecond)
+	rules, err := conn.GetRules(table, chain)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if bytes.Equal(r.UserData, mark) {
+			r.Chain.Table = table
+			if err := conn.DelRule(r); err != nil {
+				return err
+			}
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	time.Sleep(5 * time.Millisecond)
+	return nil
+}
+
+// expressions are rules of nft(8), COUNT in the place of the counter, with
+// expressions that google/nftables decodes and others.
+var expressions = []string{
+	"COUNT redirect",
+	"COUNT reject with tcp reset",
+	"ct count over 10 COUNT",
+	"ct helper \"ftp\" COUNT",
+	"ct original ip saddr 192.168.10.1 COUNT",
+	"ct helper set \"ftp-standard\" COUNT",
+	"ct mark set 1 COUNT",
+	"ct state vmap { established : jump other, new : accept } COUNT",
+	"ct timeout set \"brief-tcp\" COUNT",
+	"ct expectation set \"e\" COUNT",
+	"dccp type request COUNT",
+	"exthdr frag exists COUNT",
+	"fib saddr . iif oif missing COUNT",
+	"icmp type { echo-request, echo-reply } COUNT",
+	"ip dscp set cs1 COUNT",
+	"ip option ra exists COUNT",
+	"ip saddr . tcp dport @pairs COUNT",
+	"ip saddr . tcp dport vmap { 192.168.10.0/24 . 1-1023 : drop } COUNT",
+	"ip saddr { 192.168.10.1, 192.168.11.0/24 } COUNT",
+	"ip saddr vmap { 192.168.10.1 : jump other, 192.168.11.1 : return } COUNT",
+	"ipsec in reqid 1 COUNT",
+	"limit rate 10/second COUNT",
+	"limit rate over 10 kbytes/hour burst 1 mbytes COUNT",
+	"limit name \"l\" COUNT",
+	"log prefix \"a\" group 1 COUNT",
+	"log level debug flags all COUNT",
+	"meta mark set ct mark COUNT",
+	"meta mark set ip saddr map { 192.168.10.1 : 1 } COUNT",
+	"meta mark set jhash ip saddr mod 2 seed 0xdeadbeef COUNT",
+	"meta mark set numgen inc mod 2 COUNT",
+	"meta mark set numgen random mod 2 offset 5 COUNT",
+	"meta mark set symhash mod 2 COUNT",
+	"meta hour \"08:00\"-\"17:00\" COUNT",
+	"meter m { ip saddr limit rate 10/second } COUNT",
+	"notrack COUNT",
+	"osf name \"Linux\" COUNT",
+	"quota name \"q\" COUNT",
+	"quota over 10 mbytes COUNT",
+	"reset tcp option fastopen COUNT",
+	"rt classid 1 COUNT",
+	"sctp chunk init exists COUNT",
+	"socket transparent 1 COUNT",
+	"synproxy mss 1460 wscale 7 COUNT",
+	"synproxy name \"p\" COUNT",
+	"tcp dport != 1-1023 COUNT",
+	"tcp flags & (syn | ack) == syn COUNT",
+	"tcp option maxseg size set rt mtu COUNT",
+	"tcp dport 80 COUNT tproxy to :3128",
+	"update @timed { ip saddr timeout 1m limit rate 1/minute } COUNT",
+	"COUNT goto other",
+}
+
+// A rule is read whatever else is in it.
+func TestReadExpressions(t *testing.T) {
+	t.Parallel()
+	const objects = `
+		set timed { type ipv4_addr; flags dynamic,timeout; size 10; }
+		set pairs { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 1-10 }; }
+		ct helper ftp-standard { type "ftp" protocol tcp; }
+		ct timeout brief-tcp { protocol tcp; l3proto ip; policy = { close: 4 }; }
+		ct expectation e { protocol tcp; dport 22; timeout 1h; size 1; l3proto ip; }
+		limit l { rate 10/second; }
+		quota q { over 10 mbytes; }
+		synproxy p { mss 1460; wscale 7; }`
+	want := []state.Counter{tx("192.168.10.100", 1, 2)}
+	check := func(t *testing.T) {
+		t.Helper()
+		if diff := gocmp.Diff(want, read(t), alike); diff != "" {
+			t.Errorf("counters (-want +got):\n%s", diff)
+		}
+	}
+	lab.Namespace(t, func(t *testing.T) {
+		lab.Need(t, "nft")
+		for _, e := range expressions {
+			t.Run(e, func(t *testing.T) {
+				load(t, chain(""))
+				for _, object := range strings.Split(strings.TrimSpace(objects), "\n") {
+					// An object that this kernel does not have is missed by its rule.
+					_ = nft(t, "table inet filter {\n"+object+"\n}")
+				}
+				rule := strings.ReplaceAll(e, "COUNT", "counter packets 1 bytes 2")
+				if err := nft(t, "add rule inet filter CLIENT_TRAFFIC "+rule+` comment "tx_192.168.10.100"`); err != nil {
+					lab.Unavailable(t, "no such rule here: %v", err)
+				}
+				check(t)
+			})
+		}
+
+		// What iptables-nft makes of modules that nftables has nothing for, and
+		// what nft does not write.
+		for name, e := range map[string]expr.Any{
+			"a limit per something": &expr.Limit{Rate: 1, Unit: 10, Burst: 5},
+			"xt conntrack":          &expr.Match{Name: "conntrack", Rev: 3, Info: new(xt.Unknown(make([]byte, 168)))},
+			"xt mark":               &expr.Match{Name: "mark", Rev: 1, Info: new(xt.Unknown(make([]byte, 16)))},
+			"xt comment":            &expr.Match{Name: "comment", Info: new(xt.Unknown(make([]byte, 256)))},
+		} {
+			t.Run(name, func(t *testing.T) {
+				load(t, chain(""))
+				if err := add(e); err != nil {
+					lab.Unavailable(t, "no such rule here: %v", err)
+				}
+				check(t)
+			})
+		}
+
+	})
+}
+
+// nft is lab.Nft for what may be refused.
+func nft(t testing.TB, ruleset string) error {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(ruleset)
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("nft: %w: %s", err, output)
+	}
+	return nil
+}
+
+// add adds a rule with an expression that nft does not write.
+func add(e expr.Any) error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}
+	conn.AddRule(&nftables.Rule{
+		Table:    table,
+		Chain:    &nftables.Chain{Name: chainName, Table: table},
+		Exprs:    []expr.Any{e, &expr.Counter{Packets: 1, Bytes: 2}},
+		UserData: userdata.AppendString(nil, userdata.TypeComment, "tx_192.168.10.100"),
+	})
+	return conn.Flush()
+}
+
+// A fake stands in for the kernel, as few are built with flowtables
+// (CONFIG_NF_FLOW_TABLE).
+func TestHasFlowtable(t *testing.T) {
+	const (
+		inet   = unix.NFPROTO_INET
+		ipv4   = unix.NFPROTO_IPV4
+		ipv6   = unix.NFPROTO_IPV6
+		arp    = unix.NFPROTO_ARP
+		bridge = unix.NFPROTO_BRIDGE
+		netdev = unix.NFPROTO_NETDEV
+	)
+	tests := []struct {
+		name       string
+		tables     []byte // the family of each
+		flowtables map[byte]int
+		want       bool
+	}{
+		{name: "no tables"},
+		{name: "no flowtables", tables: []byte{inet, ipv4, ipv6, bridge}},
+		{name: "inet", tables: []byte{ipv4, inet}, flowtables: map[byte]int{inet: 1}, want: true},
+		{name: "ip", tables: []byte{inet, ipv4}, flowtables: map[byte]int{ipv4: 1}, want: true},
+		{name: "ip6", tables: []byte{inet, ipv6}, flowtables: map[byte]int{ipv6: 2}, want: true},
+		{name: "not of routers", tables: []byte{arp, bridge, netdev}, flowtables: map[byte]int{arp: 1, bridge: 1, netdev: 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			conn, err := nftables.New(nftables.WithTestDial(func(requests []netlink.Message) ([]netlink.Message, error) {
+				if len(requests) != 1 {
+					return nil, nil // all was said
+				}
+				var replies []netlink.Message
+				reply := func(kind uint16, family byte, name string) {
+					request := requests[0].Header
+					request.Type = netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind)
+					replies = append(replies, netlink.Message{
+						Header: request,
+						Data: append([]byte{family, 0, 0, 1}, nltest.MustMarshalAttributes(
+							[]netlink.Attribute{{Type: unix.NFTA_TABLE_NAME, Data: []byte(name + "\x00")}})...),
+					})
+				}
+				switch kind := requests[0].Header.Type & 0xff; kind {
+				case unix.NFT_MSG_GETTABLE:
+					for _, family := range tt.tables {
+						reply(unix.NFT_MSG_NEWTABLE, family, "filter")
+					}
+				case unix.NFT_MSG_GETFLOWTABLE:
+					family := requests[0].Data[0]
+					for range tt.flowtables[family] {
+						reply(unix.NFT_MSG_NEWFLOWTABLE, family, "filter")
+					}
+				default:
+					return nil, fmt.Errorf("unexpected request %d", kind)
+				}
+				if replies == nil {
+					return nil, io.EOF // which nltest takes for an empty dump
+				}
+				end := requests[0].Header
+				end.Type = netlink.Done
+				return nltest.Multipart(append(replies, netlink.Message{Header: end}))
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := hasFlowtable(conn)
+			if got != tt.want || err != nil {
+				t.Errorf("got %t, %v, want %t", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	if os.Getpid() != 1 {
+		b.Skip("not in namespaces of its own, as make bench runs it")
+	}
+	for _, n := range []int{50, 250, 2000} {
+		b.Run(fmt.Sprint("rules=", n), func(b *testing.B) {
+			rules, _ := clients(n / 2)
+			rulesets := []string{"flush ruleset"}
+			for part := range slices.Chunk(rules, 100) {
+				rulesets = append(rulesets, chain(strings.Join(part, "\n")))
+			}
+			for _, ruleset := range rulesets {
+				if err := nft(b, ruleset); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			before := kernelTime(b)
+			for b.Loop() {
+				accounting, err := Read()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if len(accounting.Counters) != n {
+					b.Fatalf("%d counters, want %d", len(accounting.Counters), n)
+				}
+			}
+			b.ReportMetric(float64(kernelTime(b)-before)/float64(b.N), "kernel-ns/op")
+		})
+	}
+}
+
+// kernelTime is how long this process has kept the kernel busy.
+func kernelTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Stime.Nano())
+}
