@@ -43,7 +43,7 @@ fuzz:
 	@for package in $$(go list ./...); do \
 		for target in $$(go test -list='^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; \
-			go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$package || exit; \
+			go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x $$package || exit; \
 		done; \
 	done
 
