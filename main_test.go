@@ -187,6 +187,13 @@ func TestMainJob(t *testing.T) {
 		if err := closed.Close(); err != nil {
 			t.Fatal(err)
 		}
+		// The router sees the last packet a moment later.
+		for n := 0; !strings.Contains(lab.Command(t, "conntrack", "-L", "-p", "tcp"), "TIME_WAIT"); n++ {
+			if n == 100 {
+				t.Fatal("a connection that was closed is not in TIME_WAIT")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 
 		second := i.run(t)
 		elapsed := second["network_metrics_exporter_last_run_timestamp_seconds"] - first["network_metrics_exporter_last_run_timestamp_seconds"]

@@ -5,6 +5,7 @@ package neighbor
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -27,7 +28,7 @@ func Read(interfaces []string) (*state.Neighborhood, error) {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
 	defer conn.Close()
-	links, err := conn.Link.List()
+	links, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -43,7 +44,7 @@ func Read(interfaces []string) (*state.Neighborhood, error) {
 	names := make(map[uint32]string, len(links))
 	index := make(map[string]uint32, len(links))
 	for _, l := range links {
-		names[l.Index], index[l.Attributes.Name] = l.Attributes.Name, l.Index
+		names[uint32(l.Index)], index[l.Name] = l.Name, uint32(l.Index)
 	}
 	var missing []error
 	lan := make(map[uint32]bool, len(interfaces))
