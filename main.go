@@ -290,7 +290,7 @@ func list[T any](app *kingpin.Application, name, help, want string, parse func(s
 func parseInterface(text string) (string, bool) {
 	ok := text != "" && len(text) < unix.IFNAMSIZ && text != "." && text != ".." &&
 		!strings.ContainsFunc(text, func(r rune) bool {
-			return r == '/' || r == ':' || r == unicode.ReplacementChar || !unicode.IsGraphic(r)
+			return r == '/' || r == ':' || r == unicode.ReplacementChar || !unicode.IsPrint(r)
 		})
 	return text, ok
 }

@@ -20,10 +20,7 @@ const maxName = 255
 // an underscore; what is too long is cut. A clean name comes out as it went in.
 func CleanName(name string) string {
 	clean := strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, r == '"', r == '\\', r == '|':
-			return '_'
-		case r != ' ' && !unicode.IsGraphic(r), unicode.Is(unicode.Zs, r) && r != ' ':
+		if r == utf8.RuneError || r == '"' || r == '\\' || r == '|' || !unicode.IsPrint(r) {
 			return '_'
 		}
 		return r
