@@ -10,6 +10,7 @@
 
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME    = 10s
+SOURCES     = *.go sources state testdata
 PACKAGES    = ./... ./testdata/lab ./testdata/strict
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -29,7 +30,7 @@ test:
 	testdata/lab/needs.sh
 	go mod verify
 	go mod tidy -diff
-	@echo 'gofmt -l .'; unformatted=$$(gofmt -l .); echo "$$unformatted"; test -z "$$unformatted"
+	@echo 'gofmt -l $(SOURCES)'; unformatted=$$(gofmt -l $(SOURCES)); echo "$$unformatted"; test -z "$$unformatted"
 	go vet $(PACKAGES)
 	$(STATICCHECK) -checks=all $(PACKAGES)
 	testdata/imports.sh
