@@ -153,7 +153,6 @@ type NameSource string
 const (
 	FromHosts NameSource = "hosts"
 	FromDHCP  NameSource = "dhcp"
-	FromCache NameSource = "cache"
 	FromNone  NameSource = "none"
 )
 
@@ -168,18 +167,6 @@ type Assignment struct {
 
 // MAC is an EUI-48 link-layer address. The zero MAC means that none is known.
 type MAC [6]byte
-
-// ParseMAC reads an EUI-48 in any of the spellings of net.ParseMAC.
-func ParseMAC(s string) (MAC, error) {
-	hw, err := net.ParseMAC(s)
-	if err != nil {
-		return MAC{}, err
-	}
-	if len(hw) != len(MAC{}) {
-		return MAC{}, &net.AddrError{Err: "not an EUI-48", Addr: s}
-	}
-	return MAC(hw), nil
-}
 
 // IsZero reports whether no address is known.
 func (m MAC) IsZero() bool { return m == MAC{} }

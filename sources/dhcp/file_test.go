@@ -18,6 +18,29 @@ import (
 	"network-metrics-exporter/state"
 )
 
+// A parseTest is a file, what it assigns, and the error that tells of the rest.
+type parseTest struct {
+	name string
+	file string
+	want []state.Assignment
+	err  string
+}
+
+func testParse(t *testing.T, parse func(io.Reader) ([]state.Assignment, error), tests []parseTest) {
+	t.Helper()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parse(strings.NewReader(tt.file))
+			if diff := cmp.Diff(tt.err, message(err)); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.want, got, equal); diff != "" {
+				t.Errorf("names (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestReadErrors(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")

@@ -83,12 +83,7 @@ func TestParseHosts(t *testing.T) {
 	const want = `want "IP NAME" or "MAC,NAME,IP"`
 	kitchen := []state.Assignment{static("192.168.77.41", "", "kitchen")}
 
-	tests := []struct {
-		name string
-		file string
-		want []state.Assignment
-		err  string
-	}{
+	tests := []parseTest{
 		{name: "empty"},
 		{name: "comments", file: "#\n # 192.168.77.41 kitchen\n\t\n192.168.77.41 # kitchen\n"},
 		{name: "comment in name", file: "192.168.77.41 kitchen#1\n", want: kitchen},
@@ -136,17 +131,7 @@ func TestParseHosts(t *testing.T) {
 			err: "line 1 and 9 more: " + want,
 		},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseHosts(strings.NewReader(tt.file))
-			if diff := cmp.Diff(tt.err, message(err)); diff != "" {
-				t.Errorf("error (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tt.want, got, equal); diff != "" {
-				t.Errorf("names (-want +got):\n%s", diff)
-			}
-		})
-	}
+	testParse(t, parseHosts, tests)
 }
 
 func FuzzHosts(f *testing.F) {

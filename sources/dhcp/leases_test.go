@@ -3,6 +3,7 @@ package dhcp
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -27,10 +28,11 @@ func assignment(addr, mac, name string, source state.NameSource) state.Assignmen
 		a.Addr = netip.MustParseAddr(addr)
 	}
 	if mac != "" {
-		var err error
-		if a.MAC, err = state.ParseMAC(mac); err != nil {
+		hw, err := net.ParseMAC(mac)
+		if err != nil {
 			panic(err)
 		}
+		a.MAC = state.MAC(hw)
 	}
 	return a
 }
@@ -70,12 +72,7 @@ func TestParseLeases(t *testing.T) {
 	const phone = "1795421785 02:00:5e:10:00:01 192.168.77.176 phone *\n"
 	named := []state.Assignment{dhcp("192.168.77.176", "02:00:5e:10:00:01", "phone")}
 
-	tests := []struct {
-		name string
-		file string
-		want []state.Assignment
-		err  string
-	}{
+	tests := []parseTest{
 		{name: "empty"},
 		{name: "no name", file: "0 02:00:5e:10:00:01 192.168.77.176 * *\n"},
 		{name: "ended long ago", file: "1 02:00:5e:10:00:01 192.168.77.176 phone *\n", want: named},
@@ -160,17 +157,7 @@ func TestParseLeases(t *testing.T) {
 			err:  `line 3 and 10 more: want "EXPIRY MAC IP NAME CLIENTID"`,
 		},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseLeases(strings.NewReader(tt.file))
-			if diff := cmp.Diff(tt.err, message(err)); diff != "" {
-				t.Errorf("error (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tt.want, got, equal); diff != "" {
-				t.Errorf("names (-want +got):\n%s", diff)
-			}
-		})
-	}
+	testParse(t, parseLeases, tests)
 }
 
 // TestCutLeases sees the file as long as it is at any moment while dnsmasq
