@@ -14,22 +14,26 @@ import (
 // permissions whatever it had before. Written by root it belongs to the owner of
 // its directory, so that a run by hand does not lock the service out.
 func Replace(path string, perm os.FileMode, data []byte) error {
-	dir := filepath.Dir(path)
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(perm))
-	if err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	defer f.Cleanup() // does nothing once the file is in its place
-	if err := own(f.File, dir); err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	if _, err := f.Write(data); err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := replace(path, perm, data); err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return nil
+}
+
+func replace(path string, perm os.FileMode, data []byte) error {
+	dir := filepath.Dir(path)
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(perm))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup() // does nothing once the file is in its place
+	if err := own(f.File, dir); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
 }
 
 // own gives a file that root has made to the owner of its directory.

@@ -42,19 +42,25 @@ func Open(path string, patience time.Duration) (*Dir, error) {
 		lock.Close()
 		return nil, err
 	}
-	// flock(2) ends with the process, however that ends: no lock is ever stale.
+	if err := acquire(lock, patience); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return &Dir{path, lock}, nil
+}
+
+// acquire waits for a lock, which ends with the process, however that ends: with
+// flock(2) no lock is ever stale.
+func acquire(lock *os.File, patience time.Duration) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return &Dir{path, lock}, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			lock.Close()
-			return nil, &fs.PathError{Op: "lock", Path: lock.Name(), Err: err}
-		}
-		if time.Now().After(deadline) {
-			lock.Close()
-			return nil, fmt.Errorf("lock %s: another run has held it for %v", lock.Name(), patience)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return &fs.PathError{Op: "lock", Path: lock.Name(), Err: err}
+		case time.Now().After(deadline):
+			return fmt.Errorf("lock %s: another run has held it for %v", lock.Name(), patience)
 		}
 	}
 }
