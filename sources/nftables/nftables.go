@@ -16,11 +16,12 @@ import (
 const (
 	tableName = "filter"
 	chainName = "CLIENT_TRAFFIC"
+	place     = "chain " + chainName + " in table inet " + tableName // for errors
 )
 
 // errNoChain tells that nothing is there that would count.
-var errNoChain = errors.New("nothing counts the clients' traffic: there is no chain " + chainName +
-	" in table inet " + tableName + "; the README tells which rules to add")
+var errNoChain = errors.New("nothing counts the clients' traffic: there is no " + place +
+	"; the README tells which rules to add")
 
 // maxAttempts bounds how often counters are read again because the ruleset was
 // changed meanwhile.
@@ -40,10 +41,11 @@ func Read() (*state.Accounting, error) {
 	if err != nil {
 		return nil, err
 	}
-	lister, err := nftables.New()
+	lister, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
+	defer lister.CloseLasting()
 	flowtable, err := hasFlowtable(lister)
 	return &state.Accounting{Counters: counters, Flowtable: flowtable}, err
 }
@@ -68,7 +70,7 @@ func readCounters(ask execute) ([]state.Counter, error) {
 			return counters, listErr
 		}
 	}
-	return nil, fmt.Errorf("list rules of chain %s in table inet %s: the ruleset changed %d times meanwhile", chainName, tableName, maxAttempts)
+	return nil, fmt.Errorf("list rules of %s: the ruleset changed %d times meanwhile", place, maxAttempts)
 }
 
 // hasFlowtable reports whether there is a flowtable that forwarded packets could

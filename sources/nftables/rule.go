@@ -24,7 +24,7 @@ func listCounters(ask execute, table uint64) ([]state.Counter, error) {
 	}
 	rules, err := ask(question)
 	if err != nil {
-		return nil, fmt.Errorf("list rules of chain %s in table inet %s: %w", chainName, tableName, err)
+		return nil, fmt.Errorf("list rules of %s: %w", place, err)
 	}
 	if len(rules) == 0 {
 		return nil, findChain(ask)
@@ -33,7 +33,7 @@ func listCounters(ask execute, table uint64) ([]state.Counter, error) {
 	for _, m := range rules {
 		r, err := parseRule(m.Data)
 		if err != nil {
-			return nil, fmt.Errorf("read rule of chain %s in table inet %s: %w", chainName, tableName, err)
+			return nil, fmt.Errorf("read rule of %s: %w", place, err)
 		}
 		addr, direction, ok := parseComment(comment(r.userdata))
 		if !ok || r.counter == nil {
@@ -62,7 +62,7 @@ func findChain(ask execute) error {
 	case errors.Is(err, unix.ENOENT):
 		return errNoChain
 	case err != nil:
-		return fmt.Errorf("read chain %s in table inet %s: %w", chainName, tableName, err)
+		return fmt.Errorf("read %s: %w", place, err)
 	}
 	return nil
 }
