@@ -73,7 +73,7 @@ func (l *Ledger) open(now Instant) *Ledger {
 		Clients: maps.Clone(l.Clients),
 		Marks:   l.Marks,
 		Resets:  l.Resets,
-		Faults:  maps.Clone(l.Faults),
+		Faults:  l.Faults,
 	}
 	if next.Clients == nil {
 		next.Clients = make(map[netip.Addr]Client)

@@ -6,7 +6,7 @@ import (
 )
 
 // Report is what is true of the clients now. What could not be known, because
-// its source gave nothing, is nil.
+// its source gave nothing, is nil, or Rates or Presence say so.
 type Report struct {
 	Instant
 	Clients    []ClientReport // sorted by address

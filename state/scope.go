@@ -70,12 +70,9 @@ func (s *Scope) exclude(p netip.Prefix) {
 
 // Contains reports whether an address can be a client's.
 func (s Scope) Contains(a netip.Addr) bool {
-	if a.IsMulticast() || a.IsLoopback() || s.never[a] {
-		return false
-	}
 	for _, p := range s.Networks {
 		if p.Contains(a) {
-			return true
+			return !a.IsMulticast() && !a.IsLoopback() && !s.never[a]
 		}
 	}
 	return false
