@@ -72,7 +72,7 @@ type Traffic struct {
 // Only a rule that nft(8) replaces in place keeps its handle.
 type CounterID struct {
 	Table  uint64 // NFTA_TABLE_HANDLE
-	Object uint64 // handle of the rule within the table
+	Object uint64 // handle of the rule within the table, or of the set that the element is in
 }
 
 // Reading is what one kernel counter showed.
@@ -88,9 +88,21 @@ type Counter struct {
 	Reading
 }
 
+// Layout is a way to count in nftables: a value of the flag --accounting.
+type Layout string
+
+// The layouts.
+const (
+	Sets  Layout = "sets"  // an element of a dynamic set for each client
+	Rules Layout = "rules" // a rule for each client
+	Off   Layout = "off"   // whichever of the two is there; nothing is written
+)
+
 // Accounting is what nftables knows of the clients' traffic.
 type Accounting struct {
+	Layout    Layout    // where the counters were found: Sets or Rules
 	Counters  []Counter // several of one address and direction add up
+	Full      bool      // a set has no room left: new clients go uncounted
 	Flowtable bool      // a flowtable lets packets pass uncounted
 }
 
