@@ -25,6 +25,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 	if now.Accounting != nil {
 		base = youngest(next.Marks, now.Uptime-cfg.Interval/2)
 		next.count(now.Accounting.Counters)
+		next.slide(base)
 		next.mark(base)
 	}
 	entries := next.meet(now.LAN, scope)
@@ -54,6 +55,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		r.Name, r.NameSource = names.name(addr, c.MAC)
 		if base != nil {
 			r.Rate = base.rate(addr, c.Total, now.Uptime)
+			r.Peak, r.Average = next.overWindow(c)
 		}
 		if now.Conntrack != nil {
 			r.Active = now.Conntrack.Active[addr]
@@ -72,6 +74,7 @@ func (l *Ledger) open(now Instant) *Ledger {
 		Instant: now,
 		Clients: maps.Clone(l.Clients),
 		Marks:   l.Marks,
+		Buckets: l.Buckets,
 		Resets:  l.Resets,
 		Faults:  l.Faults,
 	}
@@ -81,9 +84,10 @@ func (l *Ledger) open(now Instant) *Ledger {
 	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
 		return next
 	}
-	next.Marks = nil
+	next.Marks, next.Buckets = nil, nil
 	for addr, c := range next.Clients {
 		c.Moved = [2]time.Duration{}
+		c.Bursts = nil
 		if l.Boot != now.Boot {
 			c.Counted = [2][]Reading{}
 		}

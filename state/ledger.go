@@ -12,6 +12,9 @@ type Ledger struct {
 	Instant // of the sample that it was made from
 	Clients map[netip.Addr]Client
 	Marks   []Mark // bases for rates: oldest first, at most three, all of this boot
+	// Buckets divide the minute that Client.Bursts is of. They are the
+	// CLOCK_BOOTTIME of the sample that each begins with, oldest first.
+	Buckets []time.Duration
 	// Networks are those that the clients were last found in.
 	Networks []netip.Prefix
 	// Resets is how many runs found counters that they knew gone or fallen,
@@ -32,6 +35,7 @@ type Client struct {
 	Interface string
 	Since     time.Time // when the address was first met, by the wall clock
 	Seen      time.Time // the last sign of life; zero: none ever
+	Bursts    []Burst   // of the last minute, oldest first; a bucket without bytes has none
 }
 
 // count takes the counters of one direction into the total and reports whether

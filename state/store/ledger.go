@@ -21,7 +21,7 @@ import (
 // as in encoding/binary, strings and lists are preceded by their length.
 const (
 	magic   = "network-metrics-exporter ledger "
-	version = 1
+	version = 2
 )
 
 var (
@@ -54,15 +54,19 @@ func encode(l *state.Ledger) []byte {
 	for _, m := range l.Marks {
 		e.uint(uint64(m.Uptime))
 	}
+	e.uint(uint64(len(l.Buckets)))
+	for _, b := range l.Buckets {
+		e.uint(uint64(b))
+	}
 	e.uint(uint64(len(l.Clients)))
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
-		e.client(l.Clients[addr], l.Marks, addr)
+		e.client(l.Clients[addr], l, addr)
 	}
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
-func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
+func (e *encoder) client(c state.Client, l *state.Ledger, addr netip.Addr) {
 	for d := range c.Total {
 		e.uint(c.Total[d].Bytes)
 		e.uint(c.Total[d].Packets)
@@ -74,7 +78,7 @@ func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
 			e.uint(r.Bytes)
 			e.uint(r.Packets)
 		}
-		for _, m := range marks {
+		for _, m := range l.Marks {
 			// What has come since the mark is a smaller number than its total.
 			e.uint(c.Total[d].Bytes - m.Bytes[addr][d])
 		}
@@ -83,6 +87,14 @@ func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
 	e.string(c.Interface)
 	e.time(c.Since)
 	e.time(c.Seen)
+	e.uint(uint64(len(c.Bursts)))
+	for _, b := range c.Bursts {
+		e.uint(uint64(slices.Index(l.Buckets, b.Bucket)))
+		for d := range b.Bytes {
+			e.uint(b.Bytes[d])
+			e.uint(b.Peak[d])
+		}
+	}
 }
 
 // decode reads a ledger's file. Its errors are errDamaged or errNewer, with what
@@ -97,12 +109,14 @@ func decode(b []byte) (*state.Ledger, error) {
 	if checksum(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return nil, fmt.Errorf("%w: its checksum is wrong", errDamaged)
 	}
-	if v, err := strconv.Atoi(string(number)); err != nil || v < 1 || strconv.Itoa(v) != string(number) {
+	v, err := strconv.Atoi(string(number))
+	if err != nil || v < 1 || strconv.Itoa(v) != string(number) {
 		return nil, fmt.Errorf("%w: %q is no version", errDamaged, number)
-	} else if v > version {
+	}
+	if v > version {
 		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
 	}
-	d := decoder{b: body[len(head)+1:]}
+	d := decoder{b: body[len(head)+1:], version: v}
 	l := d.ledger()
 	if d.bad || len(d.b) > 0 {
 		return nil, fmt.Errorf("%w: it does not hold what its version should", errDamaged)
@@ -131,19 +145,28 @@ func (d *decoder) ledger() *state.Ledger {
 	for range d.items {
 		l.Marks = append(l.Marks, state.Mark{Uptime: d.duration(), Bytes: make(map[netip.Addr][2]uint64)})
 	}
+	if d.version >= 2 {
+		for range d.items {
+			b := d.duration()
+			if n := len(l.Buckets); n > 0 && b <= l.Buckets[n-1] {
+				d.bad = true
+			}
+			l.Buckets = append(l.Buckets, b)
+		}
+	}
 	var lastAddr netip.Addr
 	for range d.items {
 		addr := d.addr()
 		if !lastAddr.Less(addr) {
 			d.bad = true
 		}
-		l.Clients[addr] = d.client(l.Marks, addr)
+		l.Clients[addr] = d.client(l, addr)
 		lastAddr = addr
 	}
 	return l
 }
 
-func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
+func (d *decoder) client(l *state.Ledger, addr netip.Addr) state.Client {
 	var c state.Client
 	for dir := range c.Total {
 		c.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
@@ -154,7 +177,7 @@ func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
 				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
 			})
 		}
-		for _, m := range marks {
+		for _, m := range l.Marks {
 			since := d.uint()
 			if since > c.Total[dir].Bytes {
 				d.bad = true
@@ -168,7 +191,27 @@ func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
 	c.Interface = d.string()
 	c.Since = d.time()
 	c.Seen = d.time()
+	if d.version >= 2 {
+		c.Bursts = d.bursts(l.Buckets)
+	}
 	return c
+}
+
+func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
+	var bursts []state.Burst
+	for range d.items {
+		n := d.uint()
+		if n >= uint64(len(buckets)) || len(bursts) > 0 && buckets[n] <= bursts[len(bursts)-1].Bucket {
+			d.bad = true
+			break
+		}
+		b := state.Burst{Bucket: buckets[n]}
+		for dir := range b.Bytes {
+			b.Bytes[dir], b.Peak[dir] = d.uint(), d.uint()
+		}
+		bursts = append(bursts, b)
+	}
+	return bursts
 }
 
 // encoder appends fields to b.
@@ -190,8 +233,9 @@ func (e *encoder) time(t time.Time) {
 // decoder takes fields from the front of b. The first that is not there, or is
 // nothing that encoder writes, makes it bad: all that follow are zero.
 type decoder struct {
-	b   []byte
-	bad bool
+	b       []byte
+	version int
+	bad     bool
 }
 
 func (d *decoder) bytes(n int) []byte {

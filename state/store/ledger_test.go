@@ -28,9 +28,25 @@ var (
 	visitor = netip.MustParseAddr("192.168.10.100")
 )
 
-// fullLedger holds something in every field. It is what testdata/ledger-v1 holds:
-// whoever changes it loses the proof that version 1 is read.
+// fullLedger holds something in every field.
 func fullLedger() *state.Ledger {
+	l := ledgerV1()
+	l.Buckets = []time.Duration{93*time.Hour - time.Minute, 93*time.Hour - 10*time.Second}
+	c := l.Clients[laptop]
+	c.Bursts = []state.Burst{
+		{Bucket: l.Buckets[0], Bytes: [2]uint64{state.Rx: 1500, state.Tx: 40}, Peak: [2]uint64{state.Rx: 6000, state.Tx: 160}},
+		{Bucket: l.Buckets[1], Bytes: [2]uint64{state.Tx: math.MaxUint64}, Peak: [2]uint64{state.Tx: 1 << 63}},
+	}
+	l.Clients[laptop] = c
+	c = l.Clients[phone]
+	c.Bursts = []state.Burst{{Bucket: l.Buckets[1], Bytes: [2]uint64{state.Rx: 1}, Peak: [2]uint64{state.Rx: 4}}}
+	l.Clients[phone] = c
+	return l
+}
+
+// ledgerV1 is what testdata/ledger-v1 holds: whoever changes it loses the proof
+// that version 1 is read.
+func ledgerV1() *state.Ledger {
 	return &state.Ledger{
 		Instant: state.Instant{
 			Boot:   "0123456789abcdef0123456789abcdef",
@@ -165,7 +181,7 @@ func TestDecodeVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(fullLedger(), got, sameLedger); diff != "" {
+	if diff := cmp.Diff(ledgerV1(), got, sameLedger); diff != "" {
 		t.Errorf("testdata/ledger-v1 (-want +got):\n%s", diff)
 	}
 }
@@ -204,15 +220,19 @@ func sealed(body []byte) []byte {
 // TestDecodeRefuses is about files with the right checksum that no version of
 // this program has written, and about their sound neighbours.
 func TestDecodeRefuses(t *testing.T) {
-	const head = magic + "1\n"
+	const head = magic + "1\n" // as good as any: see the end of the table for others
 	// An empty ledger is eight zeros: boot, uptime, wall, resets, and the lengths
 	// of networks, faults, marks and clients.
 	const start = head + "\x00\x00\x00\x00"
 	client := func(addr netip.Addr) string {
 		var e encoder
 		e.addr(addr)
-		e.client(state.Client{}, nil, addr)
-		return string(e.b)
+		return string(e.b) + strings.Repeat("\x00", 17)
+	}
+	// Whatever encode is given it writes, but for the checksum.
+	bursts := func(buckets []time.Duration, bursts ...state.Burst) string {
+		file := encode(&state.Ledger{Buckets: buckets, Clients: map[netip.Addr]state.Client{laptop: {Bursts: bursts}}})
+		return string(file[:len(file)-4])
 	}
 	tests := map[string]struct {
 		body string
@@ -224,39 +244,46 @@ func TestDecodeRefuses(t *testing.T) {
 		"sound: two clients":   {start + "\x00\x00\x00\x02" + client(laptop) + client(visitor), nil},
 		"sound: a total that rose since a mark": {start + "\x00\x00\x01\x09\x01\x04\x0a\x00\x00\x01" +
 			"\x05\x00\x00\x00\x05" + "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00", nil},
-		"nothing":                    {"", errDamaged},
-		"a head alone":               {head, errDamaged},
-		"another program's file":     {"network-traffic-exporter ledger 1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"no line":                    {magic + "1", errDamaged},
-		"no version":                 {magic + "\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version 0":                  {magic + "0\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version -1":                 {magic + "-1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version 01":                 {magic + "01\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version +1":                 {magic + "+1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version one":                {magic + "one\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version beyond all numbers": {magic + "99999999999999999999\n", errDamaged},
-		"version 2":                  {magic + "2\nwhatever it holds", errNewer},
-		"version 2, nothing else":    {magic + "2\n", errNewer},
-		"a field too few":            {start + "\x00\x00\x00", errDamaged},
-		"a byte too many":            {start + "\x00\x00\x00\x00\x00", errDamaged},
-		"a string that is too long":  {head + "\x05boot", errDamaged},
-		"a padded number":            {head + "\x00\x80\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"a padded time":              {head + "\x00\x00\x80\x00\x00\x00\x00\x00\x00", errDamaged},
-		"a number of 65 bits":        {head + "\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00", errDamaged},
-		"a negative uptime":          {head + "\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x00\x00\x00\x00\x00\x00", errDamaged},
-		"more networks than bytes":   {start + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", errDamaged},
-		"a network of no family":     {start + "\x01\x05\x01\x02\x03\x04\x05\x18\x00\x00\x00", errDamaged},
-		"a network without address":  {start + "\x01\x00\x18\x00\x00\x00", errDamaged},
-		"a prefix of 33 bits":        {start + "\x01\x04\x0a\x00\x00\x00\x21\x00\x00\x00", errDamaged},
-		"a prefix of 2^16 bits":      {start + "\x01\x04\x0a\x00\x00\x00\x80\x80\x04\x00\x00\x00", errDamaged},
-		"a fault twice":              {start + "\x00\x02\x01a\x01x\x01a\x01y\x00\x00", errDamaged},
-		"faults out of order":        {start + "\x00\x02\x01b\x01x\x01a\x01y\x00\x00", errDamaged},
-		"IPv4 in an IPv6 address":    {start + "\x00\x00\x00\x01" + client(netip.MustParseAddr("::ffff:192.168.10.9")), errDamaged},
-		"a client twice":             {start + "\x00\x00\x00\x02" + client(laptop) + client(laptop), errDamaged},
-		"clients out of order":       {start + "\x00\x00\x00\x02" + client(visitor) + client(laptop), errDamaged},
-		"more clients than there":    {start + "\x00\x00\x00\x02" + client(laptop), errDamaged},
+		"nothing":                       {"", errDamaged},
+		"a head alone":                  {head, errDamaged},
+		"another program's file":        {"network-traffic-exporter ledger 1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"no line":                       {magic + "1", errDamaged},
+		"no version":                    {magic + "\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version 0":                     {magic + "0\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version -1":                    {magic + "-1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version 01":                    {magic + "01\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version +1":                    {magic + "+1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version one":                   {magic + "one\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version beyond all numbers":    {magic + "99999999999999999999\n", errDamaged},
+		"a newer version":               {fmt.Sprintf("%s%d\nwhatever it holds", magic, version+1), errNewer},
+		"a newer version, nothing else": {fmt.Sprintf("%s%d\n", magic, version+1), errNewer},
+		"a field too few":               {start + "\x00\x00\x00", errDamaged},
+		"a byte too many":               {start + "\x00\x00\x00\x00\x00", errDamaged},
+		"a string that is too long":     {head + "\x05boot", errDamaged},
+		"a padded number":               {head + "\x00\x80\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"a padded time":                 {head + "\x00\x00\x80\x00\x00\x00\x00\x00\x00", errDamaged},
+		"a number of 65 bits":           {head + "\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00", errDamaged},
+		"a negative uptime":             {head + "\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x00\x00\x00\x00\x00\x00", errDamaged},
+		"more networks than bytes":      {start + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", errDamaged},
+		"a network of no family":        {start + "\x01\x05\x01\x02\x03\x04\x05\x18\x00\x00\x00", errDamaged},
+		"a network without address":     {start + "\x01\x00\x18\x00\x00\x00", errDamaged},
+		"a prefix of 33 bits":           {start + "\x01\x04\x0a\x00\x00\x00\x21\x00\x00\x00", errDamaged},
+		"a prefix of 2^16 bits":         {start + "\x01\x04\x0a\x00\x00\x00\x80\x80\x04\x00\x00\x00", errDamaged},
+		"a fault twice":                 {start + "\x00\x02\x01a\x01x\x01a\x01y\x00\x00", errDamaged},
+		"faults out of order":           {start + "\x00\x02\x01b\x01x\x01a\x01y\x00\x00", errDamaged},
+		"IPv4 in an IPv6 address":       {start + "\x00\x00\x00\x01" + client(netip.MustParseAddr("::ffff:192.168.10.9")), errDamaged},
+		"a client twice":                {start + "\x00\x00\x00\x02" + client(laptop) + client(laptop), errDamaged},
+		"clients out of order":          {start + "\x00\x00\x00\x02" + client(visitor) + client(laptop), errDamaged},
+		"more clients than there":       {start + "\x00\x00\x00\x02" + client(laptop), errDamaged},
 		"a total that fell since a mark": {start + "\x00\x00\x01\x09\x01\x04\x0a\x00\x00\x01" +
 			"\x05\x00\x00\x00\x06" + "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+
+		"sound: bursts":        {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 5}, state.Burst{Bucket: 7}), nil},
+		"a bucket twice":       {bursts([]time.Duration{5, 5}), errDamaged},
+		"buckets out of order": {bursts([]time.Duration{7, 5}), errDamaged},
+		"a burst twice":        {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 5}, state.Burst{Bucket: 5}), errDamaged},
+		"bursts out of order":  {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 7}, state.Burst{Bucket: 5}), errDamaged},
+		"a burst of no bucket": {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 6}), errDamaged},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -289,8 +316,14 @@ func FuzzDecode(f *testing.F) {
 				}
 			case err != nil:
 				t.Errorf("error %v is neither %q nor %q", err, errDamaged, errNewer)
-			case !bytes.Equal(encode(l), file):
-				t.Errorf("read and written back, it is another file:\n%q\n%q", file, encode(l))
+			case bytes.HasPrefix(file, fmt.Appendf(nil, "%s%d\n", magic, version)):
+				if !bytes.Equal(encode(l), file) {
+					t.Errorf("read and written back, it is another file:\n%q\n%q", file, encode(l))
+				}
+			default: // of an older version
+				if again, err := decode(encode(l)); err != nil || !cmp.Equal(l, again, sameLedger) {
+					t.Errorf("read, written and read again, it is another ledger: %v\n%v\n%v", err, l, again)
+				}
 			}
 		}
 	})
@@ -307,6 +340,13 @@ func ledgerOf(n int) *state.Ledger {
 			{Uptime: time.Hour, Bytes: make(map[netip.Addr][2]uint64, n)},
 		},
 	}
+	for before := time.Minute; before > 0; before -= 10 * time.Second {
+		l.Buckets = append(l.Buckets, time.Hour-before)
+	}
+	var bursts []state.Burst
+	for _, b := range l.Buckets {
+		bursts = append(bursts, state.Burst{Bucket: b, Bytes: [2]uint64{750000, 30000}, Peak: [2]uint64{2400000, 96000}})
+	}
 	addr := netip.MustParseAddr("10.0.0.0")
 	for i := range n {
 		addr = addr.Next()
@@ -322,6 +362,7 @@ func ledgerOf(n int) *state.Ledger {
 			Interface: "br-lan",
 			Since:     time.Unix(1767222000, 987654321),
 			Seen:      time.Unix(1767225599, 987654321),
+			Bursts:    bursts,
 		}
 		l.Marks[0].Bytes[addr] = [2]uint64{rx.Bytes - 150000, tx.Bytes - 6000}
 		l.Marks[1].Bytes[addr] = [2]uint64{rx.Bytes, tx.Bytes}

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -29,7 +30,7 @@ func openDir(t *testing.T, path string) *Dir {
 }
 
 // newer is the ledger of a version that is yet to come.
-func newer() []byte { return sealed([]byte(magic + "2\nwho knows what")) }
+func newer() []byte { return sealed(fmt.Appendf(nil, "%s%d\nwho knows what", magic, version+1)) }
 
 func TestLoad(t *testing.T) {
 	sound := encode(fullLedger())
