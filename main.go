@@ -148,7 +148,7 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 		return nil, scope, err
 	}
 	s.Instant = now
-	s.Accounting = probe(&s, state.NFTables, nftables.Read)
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) { return nftables.Account(nftables.Plan{Layout: state.Off}) })
 	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
 	if s.Conntrack != nil {
 		s.Conntrack.Uptime = now.Uptime
