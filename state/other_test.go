@@ -151,7 +151,7 @@ func TestLayoutChanges(t *testing.T) {
 		want2   uint64 // bytes of the phone
 	}{
 		{"the old counters are gone", nil, 1100, 200},
-		{"the old counters are read a last time", []Counter{tx(laptop, 1, 1, 1500), tx(phone, 1, 2, 30)}, 1600, 230},
+		{"the old counters are read a last time", []Counter{tx(laptop, 1, 1, 1500), tx(phone, 1, 2, 300)}, 1600, 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ledger, _ := play(t, step{counters: []Counter{tx(laptop, 1, 1, 1000)}})
