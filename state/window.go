@@ -22,17 +22,14 @@ type Burst struct {
 }
 
 // slide lets the window end with this sample, which has been counted but is no
-// mark yet. Base is what its rates are taken from, nil if it has none.
-func (l *Ledger) slide(base *Mark) {
-	if len(l.Marks) == 0 {
-		return // nobody knows since when
+// mark yet. Base is what its rates are taken from, -1 if it has none.
+func (l *Ledger) slide(base int) {
+	last := len(l.Marks) - 1
+	if last < 0 || l.Marks[last] == l.Uptime {
+		return // nothing is known of before, or no time has passed
 	}
-	last := &l.Marks[len(l.Marks)-1]
-	if last.Uptime == l.Uptime {
-		return // no time has passed
-	}
-	if len(l.Buckets) == 0 || last.Uptime/bucket != l.Uptime/bucket {
-		l.Buckets = append(slices.Clip(l.Buckets), last.Uptime)
+	if len(l.Buckets) == 0 || l.Marks[last]/bucket != l.Uptime/bucket {
+		l.Buckets = append(slices.Clip(l.Buckets), l.Marks[last])
 	}
 	for len(l.Buckets) > 1 && l.Uptime-l.Buckets[0] > window {
 		l.Buckets = l.Buckets[1:]
@@ -43,11 +40,11 @@ func (l *Ledger) slide(base *Mark) {
 			c.Bursts = c.Bursts[1:]
 		}
 		b := Burst{Bucket: current}
-		for d, before := range last.Bytes[addr] {
+		for d, before := range c.Marks[last] {
 			b.Bytes[d] = c.Total[d].Bytes - before
 		}
-		if base != nil {
-			for d, bps := range base.rate(addr, c.Total, l.Uptime) {
+		if base >= 0 {
+			for d, bps := range c.rate(base, l.Uptime-l.Marks[base]) {
 				b.Peak[d] = uint64(math.Ceil(min(bps, math.MaxInt64)))
 			}
 		}
@@ -63,7 +60,7 @@ func (l *Ledger) slide(base *Mark) {
 func join(bursts []Burst, b Burst) []Burst {
 	if n := len(bursts) - 1; n >= 0 && bursts[n].Bucket == b.Bucket {
 		for d := range b.Bytes {
-			b.Bytes[d] = add(b.Bytes[d], bursts[n].Bytes[d])
+			b.Bytes[d] += bursts[n].Bytes[d]
 			b.Peak[d] = max(b.Peak[d], bursts[n].Peak[d])
 		}
 		bursts = bursts[:n]

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,14 @@ var (
 
 // fullLedger holds something in every field.
 func fullLedger() *state.Ledger {
-	l := ledgerV1()
+	l := firstLedger()
+	l.Opened = 92 * time.Hour
+	l.Layout = state.Sets
+	l.Settings = []string{"--interface=br-lan", "--accounting=sets", ""}
+	l.Other = state.Tally{
+		Total: [2]state.Traffic{{Bytes: math.MaxUint64, Packets: 3}, {Bytes: 1}},
+		Marks: [3][2]uint64{{7, 0}, {math.MaxUint64, 1}},
+	}
 	l.Buckets = []time.Duration{93*time.Hour - time.Minute, 93*time.Hour - 10*time.Second}
 	c := l.Clients[laptop]
 	c.Bursts = []state.Burst{
@@ -39,14 +47,15 @@ func fullLedger() *state.Ledger {
 	}
 	l.Clients[laptop] = c
 	c = l.Clients[phone]
+	c.Folded = 1 << 60
 	c.Bursts = []state.Burst{{Bucket: l.Buckets[1], Bytes: [2]uint64{state.Rx: 1}, Peak: [2]uint64{state.Rx: 4}}}
 	l.Clients[phone] = c
 	return l
 }
 
-// ledgerV1 is what testdata/ledger-v1 holds: whoever changes it loses the proof
-// that version 1 is read.
-func ledgerV1() *state.Ledger {
+// firstLedger holds something in every field of version 1. It is what
+// testdata/ledger-v1 holds: whoever changes it loses the proof that it is read.
+func firstLedger() *state.Ledger {
 	return &state.Ledger{
 		Instant: state.Instant{
 			Boot:   "0123456789abcdef0123456789abcdef",
@@ -55,7 +64,10 @@ func ledgerV1() *state.Ledger {
 		},
 		Clients: map[netip.Addr]state.Client{
 			laptop: {
-				Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
+				Tally: state.Tally{
+					Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
+					Marks: [3][2]uint64{{0, math.MaxUint64 - 1}, {1<<53 + 1, math.MaxUint64}},
+				},
 				Counted: [2][]state.Reading{
 					state.Rx: {
 						{ID: state.CounterID{Table: 1, Object: 4}, Traffic: state.Traffic{Bytes: 1500, Packets: 1}},
@@ -71,21 +83,19 @@ func ledgerV1() *state.Ledger {
 				Seen:      time.Date(2026, 3, 29, 1, 59, 58, 999999999, time.UTC),
 			},
 			phone: {
-				Total:     [2]state.Traffic{state.Rx: {Bytes: 127, Packets: 1}, state.Tx: {Bytes: 128, Packets: 2}},
+				Tally: state.Tally{
+					Total: [2]state.Traffic{state.Rx: {Bytes: 127, Packets: 1}, state.Tx: {Bytes: 128, Packets: 2}},
+					Marks: [3][2]uint64{{100, 0}, {127, 128}},
+				},
 				MAC:       state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x02},
 				Interface: "br-guest",
 				Since:     time.Date(2026, 3, 28, 0, 0, 0, 0, time.UTC),
 			},
 			visitor: {},
 		},
-		Marks: []state.Mark{
-			{Uptime: 93*time.Hour - 4*time.Second, Bytes: map[netip.Addr][2]uint64{
-				laptop: {0, math.MaxUint64 - 1}, phone: {100, 0}, visitor: {},
-			}},
-			{Uptime: 93*time.Hour + 7*time.Nanosecond, Bytes: map[netip.Addr][2]uint64{
-				laptop: {1<<53 + 1, math.MaxUint64}, phone: {127, 128}, visitor: {},
-			}},
-		},
+		Opened:   93*time.Hour + 7*time.Nanosecond,
+		Layout:   state.Rules,
+		Marks:    []time.Duration{93*time.Hour - 4*time.Second, 93*time.Hour + 7*time.Nanosecond},
 		Networks: []netip.Prefix{netip.MustParsePrefix("192.168.10.0/24"), netip.MustParsePrefix("2001:db8::/64")},
 		Resets:   300,
 		Faults: map[state.Source]string{
@@ -98,20 +108,9 @@ func ledgerV1() *state.Ledger {
 
 func TestLedgerRoundTrip(t *testing.T) {
 	tests := map[string]struct{ in, want *state.Ledger }{
-		"zero": {in: &state.Ledger{}},
-		"full": {in: fullLedger()},
-		"a mark that is older than a client": {
-			in: &state.Ledger{
-				Clients: map[netip.Addr]state.Client{laptop: {Total: [2]state.Traffic{{Bytes: 5}, {Bytes: 7}}}},
-				Marks:   []state.Mark{{Uptime: 1}},
-			},
-			// Who is missing in a mark had none then: that is what zero says, too.
-			want: &state.Ledger{
-				Clients: map[netip.Addr]state.Client{laptop: {Total: [2]state.Traffic{{Bytes: 5}, {Bytes: 7}}}},
-				Marks:   []state.Mark{{Uptime: 1, Bytes: map[netip.Addr][2]uint64{laptop: {}}}},
-			},
-		},
-		"marks without clients": {in: &state.Ledger{Marks: []state.Mark{{Uptime: 1}, {Uptime: math.MaxInt64}}}},
+		"zero":                  {in: &state.Ledger{}},
+		"full":                  {in: fullLedger()},
+		"marks without clients": {in: &state.Ledger{Marks: []time.Duration{1, math.MaxInt64}}},
 		"the first and last moments": {in: &state.Ledger{
 			Instant: state.Instant{Uptime: math.MaxInt64, Wall: time.Unix(0, math.MinInt64)},
 			Clients: map[netip.Addr]state.Client{laptop: {
@@ -181,7 +180,7 @@ func TestDecodeVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(ledgerV1(), got, sameLedger); diff != "" {
+	if diff := cmp.Diff(firstLedger(), got, sameLedger); diff != "" {
 		t.Errorf("testdata/ledger-v1 (-want +got):\n%s", diff)
 	}
 }
@@ -218,9 +217,9 @@ func sealed(body []byte) []byte {
 }
 
 // TestDecodeRefuses is about files with the right checksum that no version of
-// this program has written, and about their sound neighbours.
+// this program has written, and about their sound neighbours: in version 1, but for bursts.
 func TestDecodeRefuses(t *testing.T) {
-	const head = magic + "1\n" // as good as any: see the end of the table for others
+	const head = magic + "1\n"
 	// An empty ledger is eight zeros: boot, uptime, wall, resets, and the lengths
 	// of networks, faults, marks and clients.
 	const start = head + "\x00\x00\x00\x00"
@@ -229,7 +228,6 @@ func TestDecodeRefuses(t *testing.T) {
 		e.addr(addr)
 		return string(e.b) + strings.Repeat("\x00", 17)
 	}
-	// Whatever encode is given it writes, but for the checksum.
 	bursts := func(buckets []time.Duration, bursts ...state.Burst) string {
 		file := encode(&state.Ledger{Buckets: buckets, Clients: map[netip.Addr]state.Client{laptop: {Bursts: bursts}}})
 		return string(file[:len(file)-4])
@@ -244,37 +242,37 @@ func TestDecodeRefuses(t *testing.T) {
 		"sound: two clients":   {start + "\x00\x00\x00\x02" + client(laptop) + client(visitor), nil},
 		"sound: a total that rose since a mark": {start + "\x00\x00\x01\x09\x01\x04\x0a\x00\x00\x01" +
 			"\x05\x00\x00\x00\x05" + "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00", nil},
-		"nothing":                       {"", errDamaged},
-		"a head alone":                  {head, errDamaged},
-		"another program's file":        {"network-traffic-exporter ledger 1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"no line":                       {magic + "1", errDamaged},
-		"no version":                    {magic + "\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version 0":                     {magic + "0\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version -1":                    {magic + "-1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version 01":                    {magic + "01\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version +1":                    {magic + "+1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version one":                   {magic + "one\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"version beyond all numbers":    {magic + "99999999999999999999\n", errDamaged},
-		"a newer version":               {fmt.Sprintf("%s%d\nwhatever it holds", magic, version+1), errNewer},
-		"a newer version, nothing else": {fmt.Sprintf("%s%d\n", magic, version+1), errNewer},
-		"a field too few":               {start + "\x00\x00\x00", errDamaged},
-		"a byte too many":               {start + "\x00\x00\x00\x00\x00", errDamaged},
-		"a string that is too long":     {head + "\x05boot", errDamaged},
-		"a padded number":               {head + "\x00\x80\x00\x00\x00\x00\x00\x00\x00", errDamaged},
-		"a padded time":                 {head + "\x00\x00\x80\x00\x00\x00\x00\x00\x00", errDamaged},
-		"a number of 65 bits":           {head + "\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00", errDamaged},
-		"a negative uptime":             {head + "\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x00\x00\x00\x00\x00\x00", errDamaged},
-		"more networks than bytes":      {start + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", errDamaged},
-		"a network of no family":        {start + "\x01\x05\x01\x02\x03\x04\x05\x18\x00\x00\x00", errDamaged},
-		"a network without address":     {start + "\x01\x00\x18\x00\x00\x00", errDamaged},
-		"a prefix of 33 bits":           {start + "\x01\x04\x0a\x00\x00\x00\x21\x00\x00\x00", errDamaged},
-		"a prefix of 2^16 bits":         {start + "\x01\x04\x0a\x00\x00\x00\x80\x80\x04\x00\x00\x00", errDamaged},
-		"a fault twice":                 {start + "\x00\x02\x01a\x01x\x01a\x01y\x00\x00", errDamaged},
-		"faults out of order":           {start + "\x00\x02\x01b\x01x\x01a\x01y\x00\x00", errDamaged},
-		"IPv4 in an IPv6 address":       {start + "\x00\x00\x00\x01" + client(netip.MustParseAddr("::ffff:192.168.10.9")), errDamaged},
-		"a client twice":                {start + "\x00\x00\x00\x02" + client(laptop) + client(laptop), errDamaged},
-		"clients out of order":          {start + "\x00\x00\x00\x02" + client(visitor) + client(laptop), errDamaged},
-		"more clients than there":       {start + "\x00\x00\x00\x02" + client(laptop), errDamaged},
+		"nothing":                    {"", errDamaged},
+		"a head alone":               {head, errDamaged},
+		"another program's file":     {"network-traffic-exporter ledger 1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"no line":                    {magic + "1", errDamaged},
+		"no version":                 {magic + "\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version 0":                  {magic + "0\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version -1":                 {magic + "-1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version 01":                 {magic + "01\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version +1":                 {magic + "+1\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version one":                {magic + "one\n\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"version beyond all numbers": {magic + "99999999999999999999\n", errDamaged},
+		"version 3":                  {magic + "3\nwhatever it holds", errNewer},
+		"version 3, nothing else":    {magic + "3\n", errNewer},
+		"a field too few":            {start + "\x00\x00\x00", errDamaged},
+		"a byte too many":            {start + "\x00\x00\x00\x00\x00", errDamaged},
+		"a string that is too long":  {head + "\x05boot", errDamaged},
+		"a padded number":            {head + "\x00\x80\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+		"a padded time":              {head + "\x00\x00\x80\x00\x00\x00\x00\x00\x00", errDamaged},
+		"a number of 65 bits":        {head + "\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00", errDamaged},
+		"a negative uptime":          {head + "\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x00\x00\x00\x00\x00\x00", errDamaged},
+		"more networks than bytes":   {start + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", errDamaged},
+		"a network of no family":     {start + "\x01\x05\x01\x02\x03\x04\x05\x18\x00\x00\x00", errDamaged},
+		"a network without address":  {start + "\x01\x00\x18\x00\x00\x00", errDamaged},
+		"a prefix of 33 bits":        {start + "\x01\x04\x0a\x00\x00\x00\x21\x00\x00\x00", errDamaged},
+		"a prefix of 2^16 bits":      {start + "\x01\x04\x0a\x00\x00\x00\x80\x80\x04\x00\x00\x00", errDamaged},
+		"a fault twice":              {start + "\x00\x02\x01a\x01x\x01a\x01y\x00\x00", errDamaged},
+		"faults out of order":        {start + "\x00\x02\x01b\x01x\x01a\x01y\x00\x00", errDamaged},
+		"IPv4 in an IPv6 address":    {start + "\x00\x00\x00\x01" + client(netip.MustParseAddr("::ffff:192.168.10.9")), errDamaged},
+		"a client twice":             {start + "\x00\x00\x00\x02" + client(laptop) + client(laptop), errDamaged},
+		"clients out of order":       {start + "\x00\x00\x00\x02" + client(visitor) + client(laptop), errDamaged},
+		"more clients than there":    {start + "\x00\x00\x00\x02" + client(laptop), errDamaged},
 		"a total that fell since a mark": {start + "\x00\x00\x01\x09\x01\x04\x0a\x00\x00\x01" +
 			"\x05\x00\x00\x00\x06" + "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
 
@@ -316,13 +314,11 @@ func FuzzDecode(f *testing.F) {
 				}
 			case err != nil:
 				t.Errorf("error %v is neither %q nor %q", err, errDamaged, errNewer)
-			case bytes.HasPrefix(file, fmt.Appendf(nil, "%s%d\n", magic, version)):
-				if !bytes.Equal(encode(l), file) {
-					t.Errorf("read and written back, it is another file:\n%q\n%q", file, encode(l))
-				}
-			default: // of an older version
+			case bytes.HasPrefix(file, []byte(magic+strconv.Itoa(version)+"\n")) && !bytes.Equal(encode(l), file):
+				t.Errorf("read and written back, it is another file:\n%q\n%q", file, encode(l))
+			default:
 				if again, err := decode(encode(l)); err != nil || !cmp.Equal(l, again, sameLedger) {
-					t.Errorf("read, written and read again, it is another ledger: %v\n%v\n%v", err, l, again)
+					t.Errorf("written back and read again, it is another ledger: %v", err)
 				}
 			}
 		}
@@ -335,10 +331,8 @@ func ledgerOf(n int) *state.Ledger {
 		Instant:  state.Instant{Boot: "0123456789abcdef0123456789abcdef", Uptime: time.Hour, Wall: time.Unix(1767225600, 123456789)},
 		Clients:  make(map[netip.Addr]state.Client, n),
 		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
-		Marks: []state.Mark{
-			{Uptime: time.Hour - 2*time.Second, Bytes: make(map[netip.Addr][2]uint64, n)},
-			{Uptime: time.Hour, Bytes: make(map[netip.Addr][2]uint64, n)},
-		},
+		Layout:   state.Rules,
+		Marks:    []time.Duration{time.Hour - 2*time.Second, time.Hour},
 	}
 	for before := time.Minute; before > 0; before -= 10 * time.Second {
 		l.Buckets = append(l.Buckets, time.Hour-before)
@@ -352,7 +346,10 @@ func ledgerOf(n int) *state.Ledger {
 		addr = addr.Next()
 		rx, tx := state.Traffic{Bytes: 1<<32 + uint64(i)*1500, Packets: 1<<22 + uint64(i)}, state.Traffic{Bytes: 1<<28 + uint64(i)*60, Packets: 1<<21 + uint64(i)}
 		l.Clients[addr] = state.Client{
-			Total: [2]state.Traffic{rx, tx},
+			Tally: state.Tally{
+				Total: [2]state.Traffic{rx, tx},
+				Marks: [3][2]uint64{{rx.Bytes - 150000, tx.Bytes - 6000}, {rx.Bytes, tx.Bytes}},
+			},
 			Counted: [2][]state.Reading{
 				{{ID: state.CounterID{Table: 3, Object: uint64(2 * i)}, Traffic: rx}},
 				{{ID: state.CounterID{Table: 3, Object: uint64(2*i + 1)}, Traffic: tx}},
@@ -364,8 +361,6 @@ func ledgerOf(n int) *state.Ledger {
 			Seen:      time.Unix(1767225599, 987654321),
 			Bursts:    bursts,
 		}
-		l.Marks[0].Bytes[addr] = [2]uint64{rx.Bytes - 150000, tx.Bytes - 6000}
-		l.Marks[1].Bytes[addr] = [2]uint64{rx.Bytes, tx.Bytes}
 	}
 	return l
 }
