@@ -149,8 +149,9 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	}
 	s.Instant = now
 	s.Accounting = probe(&s, state.NFTables, nftables.Read)
-	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
-	if s.Conntrack != nil {
+	held := last.HeldFlows(now, scope, e.Config)
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
+	if s.Conntrack != nil && held == nil {
 		s.Conntrack.Uptime = now.Uptime
 	}
 	s.Names = probe(&s, state.DHCP, e.names)
@@ -214,6 +215,8 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
 	app.Flag("state-dir", "Where to keep what the next run has to know.").
 		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
+	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
+		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
 	list(app, "interface", "LAN interface: whose neighbours are clients. Repeatable.", "a name of an interface, of 1 to 15 characters",
 		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
 	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",
@@ -308,6 +311,11 @@ func parseNetwork(text string) (netip.Prefix, bool) {
 func parseSeconds(text string) (time.Duration, bool) {
 	s, err := strconv.ParseFloat(text, 64)
 	return time.Duration(s * float64(time.Second)), err == nil && s >= 0.1 && s <= 86400
+}
+
+func parsePercent(text string) (float64, bool) {
+	p, err := strconv.ParseFloat(text, 64)
+	return p, err == nil && p >= 0.1 && p <= 100
 }
 
 func parseDuration(text string) (time.Duration, bool) {

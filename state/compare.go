@@ -13,6 +13,8 @@ type Config struct {
 	Interval     time.Duration // planned between two runs
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
+	// ConntrackBudget is what counting flows may cost: percent of one core.
+	ConntrackBudget float64
 }
 
 // Compare works out what is true now, and what the next run has to know, from
@@ -20,17 +22,17 @@ type Config struct {
 func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Report) {
 	next := last.open(now.Instant)
 	next.Networks = scope.Networks
+	next.hold(now.Conntrack, cfg)
 
-	var base *Mark
+	var rates bool
 	if now.Accounting != nil {
-		base = youngest(next.Marks, now.Uptime-cfg.Interval/2)
 		next.count(now.Accounting.Counters)
-		next.mark(base)
+		rates = next.mark(now.Uptime - cfg.Interval/2)
 	}
 	entries := next.meet(now.LAN, scope)
 	report := &Report{
 		Instant:    now.Instant,
-		Rates:      base != nil,
+		Rates:      rates,
 		Presence:   now.LAN != nil,
 		Accounting: now.Accounting,
 		Conntrack:  now.Conntrack,
@@ -52,8 +54,8 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 			Seen:      c.Seen,
 		}
 		r.Name, r.NameSource = names.name(addr, c.MAC)
-		if base != nil {
-			r.Rate = base.rate(addr, c.Total, now.Uptime)
+		if rates {
+			r.Rate = next.rate(c)
 		}
 		if now.Conntrack != nil {
 			r.Active = now.Conntrack.Active[addr]

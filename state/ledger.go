@@ -11,13 +11,18 @@ import (
 type Ledger struct {
 	Instant // of the sample that it was made from
 	Clients map[netip.Addr]Client
-	Marks   []Mark // bases for rates: oldest first, at most three, all of this boot
+	// Marks are the CLOCK_BOOTTIME of earlier samples, kept as bases for rates:
+	// oldest first, at most three, all of this boot.
+	Marks []time.Duration
 	// Networks are those that the clients were last found in.
 	Networks []netip.Prefix
 	// Resets is how many runs found counters that they knew gone or fallen,
 	// without a reboot that would explain it.
 	Resets uint64
 	Faults map[Source]string // the error of each source that failed, already reported
+	// Flows are the last counts of flows, without Entries and Limit; nil if the
+	// next run makes new ones whenever it comes.
+	Flows *Flows
 }
 
 // Client is what is remembered of an address. It outlives the address's
@@ -27,7 +32,10 @@ type Client struct {
 	Counted [2][]Reading // the kernel counters that Total contains, since this boot
 	// Moved is the CLOCK_BOOTTIME of the last sample that saw Total rise.
 	// Zero: not since the first sample of this boot.
-	Moved     [2]time.Duration
+	Moved [2]time.Duration
+	// Marked is what Total had in bytes, by Direction, at each of the ledger's
+	// Marks: zero for who was not there yet.
+	Marked    [maxMarks][2]uint64
 	MAC       MAC
 	Interface string
 	Since     time.Time // when the address was first met, by the wall clock

@@ -1,55 +1,43 @@
 package state
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
-// Mark is an earlier sample, kept as the base of a rate.
-type Mark struct {
-	Uptime time.Duration // CLOCK_BOOTTIME
-	// Bytes are the totals then, by Direction. Who is missing had none.
-	Bytes map[netip.Addr][2]uint64
-}
-
-// youngest gives the youngest mark that is not younger than limit, nil if there
-// is none. A younger base would make the packets of a moment look like a rate.
-func youngest(marks []Mark, limit time.Duration) *Mark {
-	for i := len(marks) - 1; i >= 0; i-- {
-		if marks[i].Uptime <= limit {
-			return &marks[i]
-		}
-	}
-	return nil
-}
+// maxMarks is how many marks a ledger has at most.
+const maxMarks = 3
 
 // mark adds the ledger as it stands to its marks and drops those that no later
-// run will need: base is what this run's rates were taken from. The oldest mark
-// kept is always old enough, the second one takes its place once it is, so that
-// neither many runs in a row nor an interval longer than the timer's let the
-// base grow old.
-func (l *Ledger) mark(base *Mark) {
-	kept := make([]Mark, 0, 3)
-	for i := range l.Marks {
-		if (base == nil || l.Marks[i].Uptime >= base.Uptime) && len(kept) < 2 {
-			kept = append(kept, l.Marks[i])
-		}
+// run will need. It reports whether there is a base for this run's rates, which
+// is then the first mark: the youngest one that is at most as young as limit. A
+// younger base would make the packets of a moment look like a rate.
+//
+// The oldest mark kept is always old enough, the second one takes its place once
+// it is, so that neither many runs in a row nor an interval longer than the
+// timer's let the base grow old.
+func (l *Ledger) mark(limit time.Duration) (based bool) {
+	first := len(l.Marks) - 1
+	for first > 0 && l.Marks[first] > limit {
+		first--
 	}
-	m := Mark{Uptime: l.Uptime, Bytes: make(map[netip.Addr][2]uint64, len(l.Clients))}
+	based = first >= 0 && l.Marks[first] <= limit
+	first = max(first, 0)
+	last := min(len(l.Marks), first+maxMarks-1)
+
+	marks := make([]time.Duration, 0, maxMarks)
+	l.Marks = append(append(marks, l.Marks[first:last]...), l.Uptime)
 	for addr, c := range l.Clients {
-		m.Bytes[addr] = [2]uint64{Rx: c.Total[Rx].Bytes, Tx: c.Total[Tx].Bytes}
+		copy(c.Marked[:], c.Marked[first:last])
+		c.Marked[last-first] = [2]uint64{Rx: c.Total[Rx].Bytes, Tx: c.Total[Tx].Bytes}
+		l.Clients[addr] = c
 	}
-	l.Marks = append(kept, m)
+	return based
 }
 
-// rate gives the bits per second, by direction, that took a client from its
-// totals at the mark to total.
-func (m *Mark) rate(addr netip.Addr, total [2]Traffic, now time.Duration) [2]float64 {
+// rate gives the bits per second, by direction, since the first mark.
+func (l *Ledger) rate(c Client) [2]float64 {
 	var bps [2]float64
-	before := m.Bytes[addr]
-	for d := range bps {
-		if total[d].Bytes > before[d] {
-			bps[d] = float64(total[d].Bytes-before[d]) * 8 / (now - m.Uptime).Seconds()
+	for d, before := range c.Marked[0] {
+		if c.Total[d].Bytes > before {
+			bps[d] = float64(c.Total[d].Bytes-before) * 8 / (l.Uptime - l.Marks[0]).Seconds()
 		}
 	}
 	return bps

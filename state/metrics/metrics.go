@@ -43,7 +43,7 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 
 	if r.Conntrack != nil {
 		each("client_active_connections", "Tracked flows that the client is an end of, each counted once; TCP flows in TIME_WAIT or CLOSE are left out.",
-			func(c client) float64 { return float64(c.Active) })
+			func(c client) float64 { return float64(c.Active.Sum()) })
 	}
 	p.family("client_info", "What is known of the client's device and of where its name came from. Always 1.", gauge)
 	for _, c := range clients {

@@ -52,17 +52,17 @@ func encode(l *state.Ledger) []byte {
 	}
 	e.uint(uint64(len(l.Marks)))
 	for _, m := range l.Marks {
-		e.uint(uint64(m.Uptime))
+		e.uint(uint64(m))
 	}
 	e.uint(uint64(len(l.Clients)))
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
-		e.client(l.Clients[addr], l.Marks, addr)
+		e.client(l.Clients[addr], len(l.Marks))
 	}
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
-func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
+func (e *encoder) client(c state.Client, marks int) {
 	for d := range c.Total {
 		e.uint(c.Total[d].Bytes)
 		e.uint(c.Total[d].Packets)
@@ -74,9 +74,9 @@ func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
 			e.uint(r.Bytes)
 			e.uint(r.Packets)
 		}
-		for _, m := range marks {
+		for _, bytes := range c.Marked[:marks] {
 			// What has come since the mark is a smaller number than its total.
-			e.uint(c.Total[d].Bytes - m.Bytes[addr][d])
+			e.uint(c.Total[d].Bytes - bytes[d])
 		}
 	}
 	e.b = append(e.b, c.MAC[:]...)
@@ -129,7 +129,10 @@ func (d *decoder) ledger() *state.Ledger {
 		lastSource = source
 	}
 	for range d.items {
-		l.Marks = append(l.Marks, state.Mark{Uptime: d.duration(), Bytes: make(map[netip.Addr][2]uint64)})
+		l.Marks = append(l.Marks, d.duration())
+	}
+	if len(l.Marks) > len(state.Client{}.Marked) {
+		d.bad = true
 	}
 	var lastAddr netip.Addr
 	for range d.items {
@@ -137,13 +140,13 @@ func (d *decoder) ledger() *state.Ledger {
 		if !lastAddr.Less(addr) {
 			d.bad = true
 		}
-		l.Clients[addr] = d.client(l.Marks, addr)
+		l.Clients[addr] = d.client(len(l.Marks))
 		lastAddr = addr
 	}
 	return l
 }
 
-func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
+func (d *decoder) client(marks int) state.Client {
 	var c state.Client
 	for dir := range c.Total {
 		c.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
@@ -154,14 +157,12 @@ func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
 				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
 			})
 		}
-		for _, m := range marks {
+		for i := range marks {
 			since := d.uint()
 			if since > c.Total[dir].Bytes {
 				d.bad = true
 			}
-			totals := m.Bytes[addr]
-			totals[dir] = c.Total[dir].Bytes - since
-			m.Bytes[addr] = totals
+			c.Marked[i][dir] = c.Total[dir].Bytes - since
 		}
 	}
 	copy(c.MAC[:], d.bytes(len(c.MAC)))
