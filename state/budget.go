@@ -28,6 +28,7 @@ func (l *Ledger) HeldFlows(now Instant, scope Scope, cfg Config) *Flows {
 
 // hold keeps the counts of flows if the next run may need them.
 func (l *Ledger) hold(f *Flows, cfg Config) {
+	l.Flows = nil
 	if f != nil && !cfg.affords(f.Cost, cfg.Interval) {
 		l.Flows = &Flows{Active: f.Active, Uptime: f.Uptime, Cost: f.Cost}
 	}

@@ -29,7 +29,7 @@ func openDir(t *testing.T, path string) *Dir {
 }
 
 // newer is the ledger of a version that is yet to come.
-func newer() []byte { return sealed([]byte(magic + "2\nwho knows what")) }
+func newer() []byte { return sealed([]byte(magic + "3\nwho knows what")) }
 
 func TestLoad(t *testing.T) {
 	sound := encode(fullLedger())
