@@ -63,7 +63,7 @@ func fullReport() *state.Report {
 				Addr: netip.MustParseAddr("192.168.10.9"), Name: "laptop", NameSource: state.FromDHCP,
 				MAC: state.MAC{0x00, 0x00, 0x5e, 0x00, 0x53, 0x09}, Interface: "br-lan",
 				Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
-				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Active: math.MaxUint32, Online: true, Seen: wall,
+				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, Online: true, Seen: wall,
 			},
 			{
 				Addr: netip.MustParseAddr("192.168.10.10"), Name: "printer", NameSource: state.FromHosts,
@@ -208,7 +208,7 @@ func FuzzRender(f *testing.F) {
 		c := state.ClientReport{
 			Name: state.CleanName(name), NameSource: state.FromDHCP, Interface: device,
 			Total: [2]state.Traffic{{Bytes: number, Packets: ^number}, {Bytes: number >> 32, Packets: number << 32}},
-			Rate:  [2]float64{rate, -rate}, Active: uint32(number), Online: number%2 == 0, Seen: time.Unix(0, nanoseconds),
+			Rate:  [2]float64{rate, -rate}, Active: state.Connections{uint32(number)}, Online: number%2 == 0, Seen: time.Unix(0, nanoseconds),
 		}
 		copy(c.MAC[:], mac)
 		clients := map[netip.Addr]bool{}
