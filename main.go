@@ -163,18 +163,18 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	if needRates && !report.Rates {
 		return false, nil
 	}
-	text, err := metrics.Render(report, metrics.Run{
-		Duration:  time.Since(e.start),
-		Version:   cmp.Or(version.Version, "devel"),
-		GoVersion: version.GoVersion,
-	})
-	if err != nil {
-		return false, err
+	render := func(to io.Writer) error {
+		return metrics.Render(to, report, metrics.Run{
+			Duration:  time.Since(e.start),
+			Version:   cmp.Or(version.Version, "devel"),
+			GoVersion: version.GoVersion,
+			Protocols: e.protocols,
+		})
 	}
 	if e.output == "-" {
-		_, err = e.stdout.Write(text)
+		err = render(e.stdout)
 	} else {
-		err = store.Replace(e.output, 0o644, text)
+		err = store.Replace(e.output, 0o644, render)
 	}
 	return err == nil, err
 }
@@ -262,6 +262,7 @@ type settings struct {
 	accounting              state.Layout
 	leases, hosts           []string
 	leasesGiven, hostsGiven bool
+	protocols               bool // flows are told by protocol as well
 	wait                    bool
 	logging                 promslog.Config
 }
@@ -285,6 +286,7 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
 	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
 		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
+	app.Flag("connections-by-protocol", "Tell the flows of each client by protocol as well.").BoolVar(&e.protocols)
 	list(app, "interface", "LAN interface: whose neighbours are clients. Repeatable.", "a name of an interface, of 1 to 15 characters",
 		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
 	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",

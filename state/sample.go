@@ -120,16 +120,16 @@ type Flows struct {
 // Protocol is a class of flows.
 type Protocol uint8
 
-// The protocols. They index Connections.
+// The protocols, in the order of their names. They index Connections.
 const (
-	TCP Protocol = iota
+	ICMP          Protocol = iota // and ICMPv6
+	OtherProtocol                 // all the rest
+	TCP
 	UDP
-	ICMP          // and ICMPv6
-	OtherProtocol // all the rest
 )
 
 // String gives the value of the label protocol.
-func (p Protocol) String() string { return [...]string{"tcp", "udp", "icmp", "other"}[p] }
+func (p Protocol) String() string { return [...]string{"icmp", "other", "tcp", "udp"}[p] }
 
 // Connections are numbers of live flows, by Protocol.
 type Connections [4]uint32
