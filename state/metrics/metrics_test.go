@@ -156,13 +156,8 @@ func TestRenderUnknown(t *testing.T) {
 				r.Clients[i].Seen = time.Time{}
 			}
 		}, []string{"client_last_seen_timestamp_seconds"}},
-<<<<<<< HEAD
-		"clients": {func(r *state.Report) { r.Clients = nil }, []string{
-			"client_active_connections", "client_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
-=======
 		"clients": {func(r *state.Report) { r.Clients, r.Other = nil, nil }, []string{
-			"client_active_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
->>>>>>> main
+			"client_active_connections", "client_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
 			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
 		}},
 		"all": {func(r *state.Report) { *r = state.Report{} }, []string{
