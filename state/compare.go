@@ -107,8 +107,7 @@ func (l *Ledger) open(now Instant) *Ledger {
 }
 
 // count takes in all counters of a sample and gives what each address has moved
-// since the last one. Counters of another layout than the last sample's may have
-// counted the same packets all along: only what comes from now on is new.
+// since the last one.
 func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
 	type key struct {
 		addr netip.Addr
@@ -133,7 +132,7 @@ func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
 			readings := byClient[key{addr, d}]
 			slices.SortFunc(readings, func(a, b Reading) int { return compareIDs(a.ID, b.ID) })
 			if another {
-				c.Counted[d] = readings
+				m[d] = c.change(d, readings)
 				continue
 			}
 			var reset bool
