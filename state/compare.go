@@ -15,6 +15,8 @@ type Config struct {
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
 	MaxClients   int           // how many clients have series of their own; the smallest beyond it share one
+	// ConntrackBudget is what counting flows may cost, in percent of one core.
+	ConntrackBudget float64
 }
 
 // Compare works out what is true now, and what the next run has to know, from
@@ -22,6 +24,7 @@ type Config struct {
 func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Report) {
 	next := last.open(now.Instant)
 	next.Networks = scope.Networks
+	next.hold(now.Conntrack, cfg)
 
 	var moved map[netip.Addr][2]Traffic
 	if now.Accounting != nil {

@@ -27,6 +27,9 @@ type Ledger struct {
 	// without a reboot that would explain it.
 	Resets uint64
 	Faults map[Source]string // the error of each source that failed, already reported
+	// Flows are the last counts of flows, without Entries and Limit; nil if the
+	// next run makes new ones whenever it comes.
+	Flows *Flows
 }
 
 // Client is what is remembered of an address. It outlives the address's
