@@ -107,6 +107,7 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 	for _, s := range probes {
 		p.series(number(s.Err == nil), label("source", string(s.Source)))
 	}
+	p.single(self+"state_losses_total", "Runs that found the state of the run before gone or damaged, and went on from an older one or none.", counter, float64(r.Losses))
 	return p.bytes()
 }
 
