@@ -289,19 +289,21 @@ func (d *Dir) Save(l *state.Ledger) error {
 	if err := d.put(d.ledger, l); err != nil {
 		return err
 	}
-	_, err := os.Lstat(d.other)
-	moved := err == nil
-	if c := d.checkpoint; moved || c == nil || c.Boot != l.Boot || l.Uptime < c.Uptime || l.Uptime-c.Uptime >= d.interval || !c.Covers(l) {
-		next := l.Checkpoint(c, d.interval)
-		if err := d.put(filepath.Join(d.path, checkpointName), next); err != nil {
+	c := d.checkpoint
+	if c == nil || c.Boot != l.Boot || l.Uptime < c.Uptime || l.Uptime-c.Uptime >= d.interval || !c.Covers(l) {
+		c = l.Checkpoint(c, d.interval)
+		if err := d.put(filepath.Join(d.path, checkpointName), c); err != nil {
 			return err
 		}
-		d.checkpoint = next
+		d.checkpoint = c
 	}
-	if moved {
-		return os.Remove(d.other)
+	err := os.Remove(d.other)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
 	}
-	return nil
+	return syncDir(filepath.Dir(d.other))
 }
 
 // put replaces one ledger on the disk, to stay.
@@ -315,7 +317,12 @@ func (d *Dir) put(path string, l *state.Ledger) error {
 	}
 	// The rename itself has to survive a power cut, or the total of before
 	// would come back after a higher one was published.
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir brings to the disk what was renamed or removed in a directory.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
