@@ -15,6 +15,8 @@ type Config struct {
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
 	MaxClients   int           // how many clients have series of their own; the smallest beyond it share one
+	// ConntrackBudget is what counting flows may cost, in percent of one core.
+	ConntrackBudget float64
 }
 
 // Compare works out what is true now, and what the next run has to know, from
@@ -22,6 +24,7 @@ type Config struct {
 func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Report) {
 	next := last.open(now.Instant)
 	next.Networks = scope.Networks
+	next.hold(now.Conntrack, cfg)
 
 	var moved map[netip.Addr][2]Traffic
 	if now.Accounting != nil {
@@ -30,6 +33,10 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 	entries := next.meet(now.LAN, scope)
 	shown := next.shown(moved, scope, cfg)
 	next.book(moved, shown, scope)
+	if last.Ceilings {
+		next.settle(last, now.Accounting != nil, shown)
+	}
+	next.bound(maxClients, shown)
 	base := -1
 	if now.Accounting != nil {
 		base = next.youngest(now.Uptime - cfg.Interval/2)
@@ -43,6 +50,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		Accounting: now.Accounting,
 		Conntrack:  now.Conntrack,
 		Resets:     next.Resets,
+		Losses:     next.Losses,
 		Probes:     now.Probes,
 		Changes:    next.blame(now),
 	}
@@ -59,7 +67,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 			Addr:      addr,
 			MAC:       c.MAC,
 			Interface: c.Interface,
-			Total:     c.Total,
+			Total:     c.Published(),
 			Rate:      rate(&c.Tally),
 			Online:    c.online(entries[addr], now.Uptime, cfg.OnlineWindow),
 			Seen:      c.Seen,
@@ -71,8 +79,8 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		}
 		report.Clients = append(report.Clients, r)
 	}
-	if next.Other.Total != ([2]Traffic{}) {
-		report.Other = &OtherReport{Total: next.Other.Total, Rate: rate(&next.Other)}
+	if total := next.Other.Published(); total != ([2]Traffic{}) {
+		report.Other = &OtherReport{Total: total, Rate: rate(&next.Other)}
 	}
 	if now.Accounting != nil {
 		report.Idle = next.idle(now.Accounting, cfg.ForgetAfter)
@@ -86,6 +94,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 // clock alone.
 func (l *Ledger) open(now Instant) *Ledger {
 	next := *l
+	next.Run++
 	next.Instant = now
 	next.Clients = maps.Clone(l.Clients)
 	if next.Clients == nil {
