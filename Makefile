@@ -1,12 +1,12 @@
-# make          builds ./network-metrics-exporter
-# make demo     shows it at work on a router built out of namespaces
-# make test     runs every check and test
-# make bench    measures
-# make fuzz     runs each fuzz target for FUZZTIME
-# make install  installs program and units (PREFIX=/usr, DESTDIR=DIR)
+# make            builds ./network-metrics-exporter
+# make install    installs program and units (PREFIX=/usr, DESTDIR=DIR)
 # make uninstall  removes them, and what the program set up in nftables
-# make release  puts archives and Debian packages into dist
-# make clean    removes what these made
+# make release    puts archives and Debian packages into dist
+# make demo       shows it at work on a router built out of namespaces
+# make test       runs every check and test
+# make bench      measures
+# make fuzz       runs each fuzz target for FUZZTIME
+# make clean      removes what these made
 #
 # demo and test get the programs that they lack where they may (apt, root), and
 # touch neither the machine's network nor its firewall.
@@ -17,7 +17,7 @@ VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... ./testdata/lab ./testdata/strict
+PACKAGES    = ./... ./testdata/lab ./testdata/release ./testdata/strict ./testdata/systemd
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -100,11 +100,14 @@ test:
 	go vet $(PACKAGES)
 	$(STATICCHECK) -checks=all $(PACKAGES)
 	testdata/imports.sh
-	shellcheck .ci/run $$(find testdata -name '*.sh')
-	NAMESPACES=required go test -count=1 -timeout=5m $(PACKAGES)
+	shellcheck .ci/run systemd/system-generators/* $$(find testdata -name '*.sh')
+	NAMESPACES=required go test -count=1 -timeout=5m $(filter-out ./testdata/systemd,$(PACKAGES))
+	@echo 'On real systemd; where it cannot be booted, that is said:'
+	NAMESPACES=required go test -count=1 -timeout=5m -v ./testdata/systemd
 
 bench:
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...
+	go test -run='^$$' -bench=. -v ./testdata/systemd
 
 fuzz:
 	@for package in $$(go list ./...); do \
