@@ -69,7 +69,7 @@ func (c contents) malformed() string {
 	}
 	for _, want := range clientSets() {
 		if found, ok := c.sets[want.name]; ok && !want.holds(found) {
-			return fmt.Sprintf("set %s is not of type %s_addr with only the flag dynamic", want.name, strings.Replace(want.family.name, "ip", "ipv", 1))
+			return fmt.Sprintf("set %s is not of type %s with only the flag dynamic", want.name, want.family.keyName)
 		}
 	}
 	return ""
