@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -773,46 +772,4 @@ func (f flowtables) ask(request netlink.Message) ([]netlink.Message, error) {
 
 func (flowtables) commit(uint32, []netlink.Message) error {
 	return errors.New("nothing is to be changed")
-}
-
-func BenchmarkRead(b *testing.B) {
-	if os.Getpid() != 1 {
-		b.Skip("not in namespaces of its own, as make bench runs it")
-	}
-	for _, n := range []int{50, 250, 2000} {
-		b.Run(fmt.Sprint("rules=", n), func(b *testing.B) {
-			rules, _ := clients(n / 2)
-			rulesets := []string{"flush ruleset"}
-			for part := range slices.Chunk(rules, 100) {
-				rulesets = append(rulesets, inFilter(strings.Join(part, "\n")))
-			}
-			for _, ruleset := range rulesets {
-				if err := nft(b, ruleset); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportAllocs()
-			before := kernelTime(b)
-			for b.Loop() {
-				accounting, err := off()
-				if err != nil {
-					b.Fatal(err)
-				}
-				if len(accounting.Counters) != n {
-					b.Fatalf("%d counters, want %d", len(accounting.Counters), n)
-				}
-			}
-			b.ReportMetric(float64(kernelTime(b)-before)/float64(b.N), "kernel-ns/op")
-		})
-	}
-}
-
-// kernelTime is how long this process has kept the kernel busy.
-func kernelTime(b *testing.B) time.Duration {
-	b.Helper()
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(usage.Stime.Nano())
 }
