@@ -211,17 +211,14 @@ type tearing struct {
 	asked   int
 }
 
-func (k *tearing) ask(request netlink.Message) ([]netlink.Message, error) {
-	replies, err := k.kernel.ask(request)
-	if request.Header.Type&0xff != unix.NFT_MSG_GETSETELEM {
-		return replies, err
-	}
-	if k.asked++; k.asked <= len(k.answers) {
-		for i := range replies {
-			replies[i] = k.answers[k.asked-1](replies[i])
+func (k *tearing) ask(request netlink.Message, each func(netlink.Message) error) error {
+	if request.Header.Type&0xff == unix.NFT_MSG_GETSETELEM {
+		if k.asked++; k.asked <= len(k.answers) {
+			whole, change := each, k.answers[k.asked-1]
+			each = func(reply netlink.Message) error { return whole(change(reply)) }
 		}
 	}
-	return replies, err
+	return k.kernel.ask(request, each)
 }
 
 func TestTornElements(t *testing.T) {
@@ -304,8 +301,8 @@ func (k *overtaken) commit(generation uint32, changes []netlink.Message) error {
 // A fake says that the module is missing, which would take another kernel.
 type without struct{ error }
 
-func (k without) ask(netlink.Message) ([]netlink.Message, error) { return nil, k.error }
-func (k without) commit(uint32, []netlink.Message) error         { return k.error }
+func (k without) ask(netlink.Message, func(netlink.Message) error) error { return k.error }
+func (k without) commit(uint32, []netlink.Message) error                 { return k.error }
 
 func TestNoModule(t *testing.T) {
 	for _, missing := range []error{unix.EINVAL, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT} {

@@ -424,11 +424,11 @@ type interfering struct {
 	change func()
 }
 
-func (k interfering) ask(m netlink.Message) ([]netlink.Message, error) {
+func (k interfering) ask(m netlink.Message, each func(netlink.Message) error) error {
 	if m.Header.Type&0xff != unix.NFT_MSG_GETGEN {
 		k.change()
 	}
-	return k.kernel.ask(m)
+	return k.kernel.ask(m, each)
 }
 
 // open connects to the kernel.
@@ -759,15 +759,16 @@ func TestHasFlowtable(t *testing.T) {
 // flowtables is a kernel that has some, of these families.
 type flowtables []byte
 
-func (f flowtables) ask(request netlink.Message) ([]netlink.Message, error) {
+func (f flowtables) ask(request netlink.Message, each func(netlink.Message) error) error {
 	if request.Header.Type != unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETFLOWTABLE || request.Data[0] != unix.NFPROTO_UNSPEC {
-		return nil, fmt.Errorf("unexpected request %+v", request)
+		return fmt.Errorf("unexpected request %+v", request)
 	}
-	var replies []netlink.Message
 	for _, family := range f {
-		replies = append(replies, netlink.Message{Data: []byte{family, unix.NFNETLINK_V0, 0, 1}})
+		if err := each(netlink.Message{Data: []byte{family, unix.NFNETLINK_V0, 0, 1}}); err != nil {
+			return err
+		}
 	}
-	return replies, nil
+	return nil
 }
 
 func (flowtables) commit(uint32, []netlink.Message) error {

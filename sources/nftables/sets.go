@@ -188,6 +188,7 @@ func setCounters(k kernel, own contents) (counters []state.Counter, full bool, e
 		if err != nil {
 			return nil, false, err
 		}
+		counters = slices.Grow(counters, len(traffic))
 		for addr, t := range traffic {
 			counters = append(counters, state.Counter{
 				Addr:      addr,
