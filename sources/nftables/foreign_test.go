@@ -1,10 +1,12 @@
 package nftables
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
@@ -141,6 +143,24 @@ func TestGuestsInOurTable(t *testing.T) {
 `
 		if diff := gocmp.Diff(want, listing(t)); diff != "" {
 			t.Errorf("ruleset after teardown (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A set that somebody else's rule reads cannot be taken away: nothing is, and that
+// is said.
+func TestOurSetInUse(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		mustAccount(t, plan(state.Sets))
+		lab.Nft(t, "add chain inet network_metrics other\nadd rule inet network_metrics other ip saddr @client_tx counter")
+		before := listing(t)
+		err := Teardown()
+		if !errors.Is(err, unix.EBUSY) || !strings.HasSuffix(err.Error(), "(nft list table inet network_metrics)") {
+			t.Errorf("got error %v", err)
+		}
+		if diff := gocmp.Diff(before, listing(t)); diff != "" {
+			t.Errorf("ruleset (-before +after):\n%s", diff)
 		}
 	})
 }

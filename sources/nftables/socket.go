@@ -107,11 +107,11 @@ func replies(datagram []byte, sequence uint32, each func(netlink.Message)) (done
 		if header.Length < unix.SizeofNlMsghdr || uint64(header.Length) > uint64(len(datagram)) {
 			return false, errTruncated
 		}
-		if header.Sequence != sequence {
-			return false, fmt.Errorf("reply to request %d, want %d", header.Sequence, sequence)
-		}
 		data := datagram[unix.SizeofNlMsghdr:header.Length]
 		datagram = datagram[min(align(int(header.Length)), len(datagram)):]
+		if header.Sequence != sequence {
+			continue // more errors of a change that was refused
+		}
 		switch header.Type {
 		case netlink.Done, netlink.Error:
 			return true, errorCode(data)
