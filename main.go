@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,12 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	e := exporter{start: time.Now(), stdout: stdout}
 	done, err := e.parse(args)
-	if err == nil && !done {
+	switch {
+	case err != nil || done:
+	case e.command == sample:
 		err = e.makeDirectories()
+	default:
+		err = e.recall(args)
 	}
 	switch {
 	case err != nil:
@@ -67,13 +72,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	e.logging.Writer = stderr
 	e.log = promslog.New(&e.logging)
 
-	wrote, err := e.once(e.wait)
-	if err == nil && !wrote {
-		time.Sleep(e.Interval)
-		_, err = e.once(false)
+	switch e.command {
+	case teardown:
+		err = e.teardown()
+	default:
+		err = e.sample()
 	}
 	if err != nil {
-		e.log.Error("nothing published", "err", err)
 		return failed
 	}
 	return published
@@ -87,17 +92,46 @@ type exporter struct {
 	log    *slog.Logger
 }
 
+// sample is the command that has no name: it publishes one file.
+func (e *exporter) sample() error {
+	wrote, err := e.once(e.wait)
+	if err == nil && !wrote {
+		time.Sleep(e.Interval)
+		_, err = e.once(false)
+	}
+	if err != nil {
+		e.log.Error("nothing published", "err", err)
+	}
+	return err
+}
+
+// teardown removes what the accounting made. It waits for a run that is at work,
+// which would put it back.
+func (e *exporter) teardown() error {
+	dir, err := e.place.Open(lockPatience)
+	if err == nil {
+		defer dir.Close()
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = withCapability(nftables.Teardown())
+	}
+	if err != nil {
+		e.log.Error("accounting not removed", "err", err)
+	}
+	return err
+}
+
 // once takes a sample from start to end. It saves before it publishes, so that
 // no total is ever seen that a later run does not know of. With needRates a
 // sample that has nothing to be compared with is saved and not published.
 func (e *exporter) once(needRates bool) (wrote bool, err error) {
-	dir, err := store.Open(e.stateDir, lockPatience)
+	dir, err := e.place.Open(lockPatience)
 	if err != nil {
 		return false, err
 	}
 	defer dir.Close()
 	last, err := dir.Load()
-	if aside := (*store.KeptAsideError)(nil); errors.As(err, &aside) {
+	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
 		e.log.Warn("state lost", "err", err)
 	} else if err != nil {
 		return false, err
@@ -108,6 +142,14 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 		return false, err
 	}
 	next, report := state.Compare(last, now, scope, e.Config)
+	next.Settings = e.given
+	if e.accounting != state.Off && len(report.Idle) > 0 {
+		deleted, err := nftables.Forget(report.Idle, report.Accounting.Layout)
+		if err != nil {
+			e.log.Warn("idle counters not deleted", "err", err)
+		}
+		next.Forget(deleted)
+	}
 	if err := dir.Save(next); err != nil {
 		return false, err
 	}
@@ -121,18 +163,18 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	if needRates && !report.Rates {
 		return false, nil
 	}
-	text, err := metrics.Render(report, metrics.Run{
-		Duration:  time.Since(e.start),
-		Version:   cmp.Or(version.Version, "devel"),
-		GoVersion: version.GoVersion,
-	})
-	if err != nil {
-		return false, err
+	render := func(to io.Writer) error {
+		return metrics.Render(to, report, metrics.Run{
+			Duration:  time.Since(e.start),
+			Version:   cmp.Or(version.Version, "devel"),
+			GoVersion: version.GoVersion,
+			Protocols: e.protocols,
+		})
 	}
 	if e.output == "-" {
-		_, err = e.stdout.Write(text)
+		err = render(e.stdout)
 	} else {
-		err = store.Replace(e.output, 0o644, text)
+		err = store.Replace(e.output, 0o644, render)
 	}
 	return err == nil, err
 }
@@ -143,16 +185,27 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	var s state.Sample
 	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.interfaces) })
 	scope := state.NewScope(e.networks, e.interfaces, s.LAN, last.Networks)
-	now, err := clock.Read()
+	begun, err := clock.Read()
 	if err != nil {
 		return nil, scope, err
 	}
-	s.Instant = now
-	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) { return nftables.Account(nftables.Plan{Layout: state.Off}) })
-	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
-	if s.Conntrack != nil {
-		s.Conntrack.Uptime = now.Uptime
+	held := last.HeldFlows(begun, scope, e.Config)
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
+	// The clock is read beside the counters, as rates are theirs.
+	if s.Instant, err = clock.Read(); err != nil {
+		return nil, scope, err
 	}
+	if s.Conntrack != nil && held == nil {
+		s.Conntrack.Uptime = s.Uptime
+	}
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
+		return nftables.Account(nftables.Plan{
+			Layout:     e.accounting,
+			Interfaces: e.interfaces,
+			Networks:   scope.Networks,
+			Clients:    scope.Present(s.LAN, s.Conntrack, e.ForgetAfter),
+		})
+	})
 	s.Names = probe(&s, state.DHCP, e.names)
 	return &s, scope, nil
 }
@@ -161,11 +214,16 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 func probe[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
 	start := time.Now()
 	got, err := read()
-	if errors.Is(err, unix.EPERM) {
-		err = fmt.Errorf("%w: it takes CAP_NET_ADMIN, which root has", err)
-	}
-	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: err})
+	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: withCapability(err)})
 	return got
+}
+
+// withCapability says what a refusal by the kernel is cured by.
+func withCapability(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w: it takes CAP_NET_ADMIN, which root has", err)
+	}
+	return err
 }
 
 // names reads the files that name clients, those first that the user wrote. A
@@ -187,14 +245,25 @@ func (e *exporter) names() ([]state.Assignment, error) {
 	return names, errors.Join(errs...)
 }
 
-// settings are what the flags say.
+// The commands. The one that has no name takes a sample.
+const (
+	sample   = "sample"
+	teardown = "teardown"
+)
+
+// settings are what the command line says.
 type settings struct {
 	state.Config
-	output, stateDir        string
+	command                 string
+	given                   []string // the flags that were set, but for those of the moment
+	output                  string
+	place                   store.Place
 	interfaces              []string
 	networks                []netip.Prefix
+	accounting              state.Layout
 	leases, hosts           []string
 	leasesGiven, hostsGiven bool
+	protocols               bool // flows are told by protocol as well
 	wait                    bool
 	logging                 promslog.Config
 }
@@ -209,17 +278,25 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.HelpFlag.Short('h')
 	app.Version(version.Print(program))
 	promslogflag.AddFlags(app, &e.logging)
+	app.Command(sample, "Take one sample, compare it with the one before, and replace the file. This is what happens without a command.").Default().Hidden()
+	app.Command(teardown, "Remove every nftables object that the accounting made, and nothing else.")
 
 	app.Flag("output", "The file to replace, which node_exporter has to find; - for standard output.").
 		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
 	app.Flag("state-dir", "Where to keep what the next run has to know.").
-		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
+		Default("/var/lib/network-metrics-exporter").StringVar(&e.place.Dir)
+	single(app, "checkpoint-interval", "How long the state may live in memory, on /run, between two checkpoints on the disk; 0: every run writes to the disk.", "0 or a duration such as 60s",
+		parseDuration, &e.place.Interval).Default("0")
+	e.place.Runtime, _, _ = strings.Cut(cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), "/run/network-metrics-exporter"), ":") // systemd.exec(5)
+	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
+		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
+	app.Flag("connections-by-protocol", "Tell the flows of each client by protocol as well.").BoolVar(&e.protocols)
 	list(app, "interface", "LAN interface: whose neighbours are clients. Repeatable.", "a name of an interface, of 1 to 15 characters",
 		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
 	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",
 		parseNetwork, &e.networks).Envar("NETWORK_PREFIX").PlaceHolder("CIDR")
-	single(app, "accounting", "How bytes are counted; off: by rules that are there already.", "off: this version reads what counts and sets up nothing",
-		func(text string) (string, bool) { return text, text == "off" }, new(string)).Default("off")
+	single(app, "accounting", "How bytes are counted: in sets or by rules, which are set up and kept up; off reads what is there and writes nothing.", "sets, rules or off",
+		parseLayout, &e.accounting).Default(string(state.Sets))
 	app.Flag("leases", "File of dnsmasq's leases. Repeatable.").IsSetByUser(&e.leasesGiven).
 		Default("/var/lib/dnsmasq/dnsmasq.leases").StringsVar(&e.leases)
 	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").IsSetByUser(&e.hostsGiven).
@@ -229,13 +306,76 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.Flag("wait", "With no earlier sample, take one, wait for the interval and take another, so that there are rates.").BoolVar(&e.wait)
 	single(app, "online-window", "How recent a sign of life makes a client online that the kernel is not sure of.", "a duration such as 5m",
 		parseDuration, &e.OnlineWindow).Default("5m")
+	single(app, "max-clients", "How many clients have series of their own: the smallest beyond it are added up as one named other.", "a number from 1 to 1000000",
+		parseCount, &e.MaxClients).Default("1024")
 	single(app, "forget-after", "How long an absent client stays in the metrics.", "a duration such as 168h",
 		parseDuration, &e.ForgetAfter).Default("168h")
 
-	if _, err := app.Parse(args); err != nil && !done {
-		return false, err
+	e.command, err = app.Parse(args)
+	if err == nil && !done {
+		e.given, err = given(app, args)
 	}
-	return done, nil
+	if done {
+		err = nil
+	}
+	return done, err
+}
+
+// momentary are the flags that say nothing of other runs.
+var momentary = []string{"state-dir", "wait", "log.level", "log.format"}
+
+// given gives the flags that the command line or the environment set, as they
+// can be given again: --name=value, --name or --no-name.
+func given(app *kingpin.Application, args []string) ([]string, error) {
+	context, err := app.ParseContext(args)
+	if err != nil {
+		return nil, err
+	}
+	var flags []string
+	set := make(map[string]bool)
+	for _, element := range context.Elements {
+		clause, ok := element.Clause.(*kingpin.FlagClause)
+		if !ok || element.Value == nil {
+			continue
+		}
+		flag := clause.Model()
+		set[flag.Name] = true
+		switch {
+		case !flag.IsBoolFlag():
+			flags = append(flags, "--"+flag.Name+"="+*element.Value)
+		case *element.Value == "true":
+			flags = append(flags, "--"+flag.Name)
+		default:
+			flags = append(flags, "--no-"+flag.Name)
+		}
+	}
+	for _, flag := range app.Model().Flags {
+		if text := os.Getenv(flag.Envar); flag.Envar != "" && text != "" && !set[flag.Name] {
+			flags = append(flags, "--"+flag.Name+"="+text)
+		}
+	}
+	return slices.DeleteFunc(flags, func(flag string) bool { return slices.Contains(momentary, flagName(flag)) }), nil
+}
+
+// flagName takes the name out of --name=value, --name or --no-name.
+func flagName(flag string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+	return strings.TrimPrefix(name, "no-")
+}
+
+// recall fills in what the command line does not say from the settings of the
+// last run.
+func (e *exporter) recall(args []string) error {
+	last, err := e.place.Peek()
+	if err != nil {
+		return err
+	}
+	remembered := slices.DeleteFunc(last.Settings, func(flag string) bool {
+		return slices.ContainsFunc(e.given, func(own string) bool { return flagName(own) == flagName(flag) })
+	})
+	e.settings = settings{}
+	_, err = e.parse(append(remembered, args...))
+	return err
 }
 
 // value is a flag's value, which knows what it wants.
@@ -310,6 +450,21 @@ func parseSeconds(text string) (time.Duration, bool) {
 	return time.Duration(s * float64(time.Second)), err == nil && s >= 0.1 && s <= 86400
 }
 
+func parseLayout(text string) (state.Layout, bool) {
+	layout := state.Layout(text)
+	return layout, layout == state.Sets || layout == state.Rules || layout == state.Off
+}
+
+func parseCount(text string) (int, bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 1 && n <= 1_000_000
+}
+
+func parsePercent(text string) (float64, bool) {
+	p, err := strconv.ParseFloat(text, 64)
+	return p, err == nil && p >= 0.1 && p <= 100
+}
+
 func parseDuration(text string) (time.Duration, bool) {
 	d, err := model.ParseDuration(text)
 	return time.Duration(d), err == nil
@@ -317,8 +472,13 @@ func parseDuration(text string) (time.Duration, bool) {
 
 // makeDirectories makes sure of the directories that files are to be put in.
 func (s *settings) makeDirectories() error {
-	if err := makeDirectory(s.stateDir); err != nil {
-		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.stateDir, err)
+	if err := makeDirectory(s.place.Dir); err != nil {
+		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.place.Dir, err)
+	}
+	if s.place.Interval > 0 {
+		if err := makeDirectory(s.place.Runtime); err != nil {
+			return fmt.Errorf("--checkpoint-interval=%v: want a directory in memory that can be written to: %w", s.place.Interval, err)
+		}
 	}
 	if s.output == "-" {
 		return nil
