@@ -13,6 +13,7 @@ type Config struct {
 	Interval     time.Duration // planned between two runs
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
+	ReverseDNS   bool          // whether DNS is asked for names that nobody else knows
 }
 
 // Compare works out what is true now, and what the next run has to know, from
@@ -38,9 +39,11 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		Probes:     now.Probes,
 		Changes:    next.blame(now.Probes),
 	}
-	names := newNamer(now.Names, next.Clients)
+	next.claim()
+	next.noteAsked(now.Asked)
+	names := newNamer(next, now.Names, cfg)
 	for addr, c := range next.Clients {
-		if !scope.Contains(addr) || now.Wall.Sub(c.lastMet()) > cfg.ForgetAfter {
+		if !cfg.shows(addr, c, scope, now.Wall) {
 			continue
 		}
 		r := ClientReport{
@@ -61,7 +64,13 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		report.Clients = append(report.Clients, r)
 	}
 	slices.SortFunc(report.Clients, func(a, b ClientReport) int { return a.Addr.Compare(b.Addr) })
+	next.remember(names.news, report.Clients)
 	return next, report
+}
+
+// shows tells whether a client is in the metrics.
+func (cfg Config) shows(addr netip.Addr, c Client, scope Scope, now time.Time) bool {
+	return scope.Contains(addr) && now.Sub(c.lastMet()) <= cfg.ForgetAfter
 }
 
 // open starts the next ledger with what of the last one still holds. Counters
@@ -74,6 +83,8 @@ func (l *Ledger) open(now Instant) *Ledger {
 		Marks:   l.Marks,
 		Resets:  l.Resets,
 		Faults:  l.Faults,
+		Names:   l.Names,
+		Asked:   l.Asked,
 	}
 	if next.Clients == nil {
 		next.Clients = make(map[netip.Addr]Client)
@@ -81,7 +92,7 @@ func (l *Ledger) open(now Instant) *Ledger {
 	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
 		return next
 	}
-	next.Marks = nil
+	next.Marks, next.Asked = nil, nil
 	for addr, c := range next.Clients {
 		c.Moved = [2]time.Duration{}
 		if l.Boot != now.Boot {

@@ -18,6 +18,12 @@ type Ledger struct {
 	// without a reboot that would explain it.
 	Resets uint64
 	Faults map[Source]string // the error of each source that failed, already reported
+	// Names are those that outlive what gave them, at most MaxNames. They are a
+	// file of their own, which users read and write.
+	Names   map[Bearer]Name
+	Renamed bool // Names are not those of the last run
+	// Asked is the CLOCK_BOOTTIME of the last question to DNS about an address.
+	Asked map[netip.Addr]time.Duration
 }
 
 // Client is what is remembered of an address. It outlives the address's

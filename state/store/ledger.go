@@ -19,14 +19,15 @@ import (
 // A ledger on disk is a line that names format and version, the fields in the
 // order of encode, and the CRC-32C of all that, big-endian. Numbers are varints
 // as in encoding/binary, strings and lists are preceded by their length.
+// Version 1 had no Asked.
 const (
 	magic   = "network-metrics-exporter ledger "
-	version = 1
+	version = 2
 )
 
 var (
-	errDamaged = errors.New("ledger is damaged")
-	errNewer   = errors.New("ledger is of a newer version of this program")
+	errDamaged = errors.New("file is damaged")
+	errNewer   = errors.New("file is of a newer version of this program")
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.
@@ -58,6 +59,11 @@ func encode(l *state.Ledger) []byte {
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
 		e.client(l.Clients[addr], l.Marks, addr)
+	}
+	e.uint(uint64(len(l.Asked)))
+	for _, addr := range slices.SortedFunc(maps.Keys(l.Asked), netip.Addr.Compare) {
+		e.addr(addr)
+		e.uint(uint64(l.Asked[addr]))
 	}
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
@@ -97,12 +103,13 @@ func decode(b []byte) (*state.Ledger, error) {
 	if checksum(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return nil, fmt.Errorf("%w: its checksum is wrong", errDamaged)
 	}
-	if v, err := strconv.Atoi(string(number)); err != nil || v < 1 || strconv.Itoa(v) != string(number) {
+	v, err := strconv.Atoi(string(number))
+	if err != nil || v < 1 || strconv.Itoa(v) != string(number) {
 		return nil, fmt.Errorf("%w: %q is no version", errDamaged, number)
 	} else if v > version {
 		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
 	}
-	d := decoder{b: body[len(head)+1:]}
+	d := decoder{b: body[len(head)+1:], version: v}
 	l := d.ledger()
 	if d.bad || len(d.b) > 0 {
 		return nil, fmt.Errorf("%w: it does not hold what its version should", errDamaged)
@@ -140,6 +147,9 @@ func (d *decoder) ledger() *state.Ledger {
 		l.Clients[addr] = d.client(l.Marks, addr)
 		lastAddr = addr
 	}
+	if d.version >= 2 {
+		l.Asked = d.asked()
+	}
 	return l
 }
 
@@ -171,6 +181,20 @@ func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
 	return c
 }
 
+func (d *decoder) asked() map[netip.Addr]time.Duration {
+	asked := make(map[netip.Addr]time.Duration)
+	var last netip.Addr
+	for range d.items {
+		addr := d.addr()
+		if !last.Less(addr) {
+			d.bad = true
+		}
+		asked[addr] = d.duration()
+		last = addr
+	}
+	return asked
+}
+
 // encoder appends fields to b.
 type encoder struct{ b []byte }
 
@@ -190,8 +214,9 @@ func (e *encoder) time(t time.Time) {
 // decoder takes fields from the front of b. The first that is not there, or is
 // nothing that encoder writes, makes it bad: all that follow are zero.
 type decoder struct {
-	b   []byte
-	bad bool
+	b       []byte
+	version int
+	bad     bool
 }
 
 func (d *decoder) bytes(n int) []byte {

@@ -1,5 +1,5 @@
 // Package store keeps the state on disk: a directory that one run at a time
-// holds by a lock, and in it the ledger of the last run.
+// holds by a lock, and in it the ledger of the last run and the names of clients.
 package store
 
 import (
@@ -19,6 +19,9 @@ import (
 const (
 	lockName   = "lock"
 	ledgerName = "ledger"
+
+	damagedSuffix = ".damaged"
+	newerSuffix   = ".newer"
 )
 
 // maxLedger is the size beyond which a file is no ledger, in bytes: about
@@ -27,8 +30,10 @@ const maxLedger = 128 << 20
 
 // Dir is a state directory that this process has locked.
 type Dir struct {
-	path string
-	lock *os.File
+	path    string
+	lock    *os.File
+	names   []byte // the file of names as it was loaded
+	renamed bool   // it is to be written anew
 }
 
 // Open locks the state directory at path. If another run holds it, Open waits
@@ -46,7 +51,7 @@ func Open(path string, patience time.Duration) (*Dir, error) {
 		lock.Close()
 		return nil, err
 	}
-	return &Dir{path, lock}, nil
+	return &Dir{path: path, lock: lock}, nil
 }
 
 // acquire waits for a lock, which ends with the process, however that ends: with
@@ -68,25 +73,40 @@ func acquire(lock *os.File, patience time.Duration) error {
 // Close gives the directory free.
 func (d *Dir) Close() error { return d.lock.Close() }
 
-// KeptAsideError tells that the ledger could not be used, and was kept under
-// another name for whoever wants to look into it.
+// KeptAsideError tells that a file could not be used, and was kept under another
+// name for whoever wants to look into it.
 type KeptAsideError struct {
 	Path string // where it is now
+	Lost string // what that costs
 	Err  error  // what is wrong with it
 }
 
 func (e *KeptAsideError) Error() string {
-	return fmt.Sprintf("%v: totals start anew from the kernel's counters; the file is kept as %s", e.Err, e.Path)
+	return fmt.Sprintf("%v: %s; the file is kept as %s", e.Err, e.Lost, e.Path)
 }
 
 func (e *KeptAsideError) Unwrap() error { return e.Err }
 
-// Load reads the ledger of the last run: an empty one if there is none yet. One
-// that is damaged or of a newer version is moved aside, so that it is reported
-// once: Load then gives an empty ledger and a *KeptAsideError.
+// Load reads the ledger of the last run: an empty one if there is none yet. What
+// is damaged or of a newer version is kept aside, so that it is reported once:
+// Load then gives a ledger without it and a *KeptAsideError.
 func (d *Dir) Load() (*state.Ledger, error) {
+	l, err := d.loadLedger()
+	lost := (*KeptAsideError)(nil)
+	if err != nil && !errors.As(err, &lost) {
+		return nil, err
+	}
+	names, namesErr := d.loadNames()
+	if namesErr != nil && !errors.As(namesErr, &lost) {
+		return nil, namesErr
+	}
+	l.Names = names
+	return l, errors.Join(err, namesErr)
+}
+
+func (d *Dir) loadLedger() (*state.Ledger, error) {
 	path := filepath.Join(d.path, ledgerName)
-	data, err := read(path)
+	data, err := read(path, maxLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &state.Ledger{}, nil
 	}
@@ -94,23 +114,23 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	if err == nil {
 		l, err = decode(data)
 	}
-	suffix := ".damaged"
+	suffix := damagedSuffix
 	switch {
 	case err == nil:
 		return l, nil
 	case errors.Is(err, errNewer):
-		suffix = ".newer"
+		suffix = newerSuffix
 	case !errors.Is(err, errDamaged):
 		return nil, err
 	}
 	if err := os.Rename(path, path+suffix); err != nil {
 		return nil, err
 	}
-	return &state.Ledger{}, &KeptAsideError{Path: path + suffix, Err: fmt.Errorf("read %s: %w", path, err)}
+	return &state.Ledger{}, &KeptAsideError{Path: path + suffix, Lost: "totals start anew from the kernel's counters", Err: fmt.Errorf("read %s: %w", path, err)}
 }
 
-// read gives the content of a file that is no larger than a ledger can be.
-func read(path string) ([]byte, error) {
+// read gives the content of a file of no more than limit bytes.
+func read(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, fmt.Errorf("%w: it is a symbolic link", errDamaged)
@@ -125,7 +145,7 @@ func read(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: it is no regular file", errDamaged)
-	case info.Size() > maxLedger:
+	case info.Size() > limit:
 		return nil, fmt.Errorf("%w: %d bytes are too many", errDamaged, info.Size())
 	}
 	data := make([]byte, info.Size())
@@ -136,8 +156,13 @@ func read(path string) ([]byte, error) {
 }
 
 // Save puts the ledger in the place of the last run's. When it returns nil the
-// ledger is on the disk to stay: a total may be published.
+// ledger is on the disk to stay: a total may be published. The names are written
+// first: a run that ends in between leaves names that the next one would have
+// written again.
 func (d *Dir) Save(l *state.Ledger) error {
+	if err := d.saveNames(l); err != nil {
+		return err
+	}
 	if err := Replace(filepath.Join(d.path, ledgerName), 0o600, encode(l)); err != nil {
 		return err
 	}
