@@ -501,7 +501,9 @@ func TestFile(t *testing.T) {
 // TestSettings reads flags and the environment.
 func TestSettings(t *testing.T) {
 	defaults := settings{
-		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour},
+		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024},
+		command:    sample,
+		accounting: state.Sets,
 		output:     "/run/network-metrics-exporter/network_metrics.prom",
 		stateDir:   "/var/lib/network-metrics-exporter",
 		interfaces: []string{"br-lan"},
@@ -545,6 +547,8 @@ func TestSettings(t *testing.T) {
 			}},
 		{"durations", nil, []string{"--online-window=90s", "--forget-after=1w"},
 			func(s *settings) { s.OnlineWindow, s.ForgetAfter = 90*time.Second, 168*time.Hour }},
+		{"accounting", nil, []string{"--accounting=rules", "--max-clients=7"},
+			func(s *settings) { s.accounting, s.MaxClients = state.Rules, 7 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for name, value := range test.env {
@@ -556,8 +560,22 @@ func TestSettings(t *testing.T) {
 			}
 			want := defaults
 			test.want(&want)
-			if diff := cmp.Diff(want, e.settings, cmp.AllowUnexported(settings{}), cmpopts.IgnoreFields(settings{}, "logging"), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+			same := cmp.Options{cmp.AllowUnexported(settings{}), cmpopts.IgnoreFields(settings{}, "given", "logging"), cmpopts.EquateComparable(netip.Prefix{})}
+			if diff := cmp.Diff(want, e.settings, same); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+			// What was given says it all, for another command, but for what is of
+			// the moment.
+			for name := range test.env {
+				t.Setenv(name, "")
+			}
+			again := exporter{stdout: io.Discard}
+			if _, err := again.parse(append(e.given, "teardown")); err != nil {
+				t.Fatal(err)
+			}
+			want.command, want.stateDir, want.wait = teardown, defaults.stateDir, false
+			if diff := cmp.Diff(want, again.settings, same); diff != "" {
+				t.Errorf("settings recalled (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -591,7 +609,9 @@ func TestBadUsage(t *testing.T) {
 		{"--online-window=5", "duration"},
 		{"--online-window=-5m", "duration"},
 		{"--forget-after=week", "duration"},
-		{"--accounting=sets", "off"},
+		{"--accounting=set", "sets, rules or off"},
+		{"--max-clients=0", "number from 1"},
+		{"--max-clients=many", "number from 1"},
 		{"--output=" + file + "/x.prom", "not a directory"},
 		{"--output=/proc/none/x.prom", "no such file or directory"},
 		{"--output=" + filepath.Dir(file), "is a directory"},

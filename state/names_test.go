@@ -51,8 +51,12 @@ func TestNames(t *testing.T) {
 		{Addr: laptop6, MAC: laptopMAC, State: Reachable},
 		{Addr: phone, MAC: phoneMAC, State: Reachable},
 	}
-	lease := func(addr netip.Addr, mac MAC, name string) Assignment { return Assignment{Addr: addr, MAC: mac, Name: name, Source: FromDHCP} }
-	host := func(addr netip.Addr, mac MAC, name string) Assignment { return Assignment{Addr: addr, MAC: mac, Name: name, Source: FromHosts} }
+	lease := func(addr netip.Addr, mac MAC, name string) Assignment {
+		return Assignment{Addr: addr, MAC: mac, Name: name, Source: FromDHCP}
+	}
+	host := func(addr netip.Addr, mac MAC, name string) Assignment {
+		return Assignment{Addr: addr, MAC: mac, Name: name, Source: FromHosts}
+	}
 	type named struct {
 		name   string
 		source NameSource

@@ -29,12 +29,9 @@ func Questions(last *Ledger, now *Sample, scope Scope, cfg Config) []netip.Addr 
 	}
 	names := newNamer(last, now.Names, cfg)
 	var due []netip.Addr
-	for addr, c := range last.Clients {
-		if !cfg.shows(addr, c, scope, now.Wall) {
-			continue
-		}
+	for _, addr := range last.shown(nil, scope, cfg) {
 		pause := askAgain
-		switch _, source := names.name(addr, c.MAC); source {
+		switch _, source := names.name(addr, last.Clients[addr].MAC); source {
 		case FromNone:
 		case FromDNS:
 			pause = askAfresh

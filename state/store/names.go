@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,45 +97,31 @@ func decodeName(line string) (bearer state.Bearer, name state.Name, ok bool) {
 	return bearer, name, name.Text != ""
 }
 
-// loadNames reads the names. Lines that cannot be read are left out: the file as
-// it was is then kept under another name and loadNames gives what could be read
-// and a *KeptAsideError. The next Save writes the file anew, so that they are
-// reported once.
-func (d *Dir) loadNames() (map[state.Bearer]state.Name, error) {
-	path := filepath.Join(d.path, namesName)
-	file, err := read(path, maxNamesFile)
+// readNames gives the names and the file, neither if there is none. Beside an
+// error that tells of bad lines come the names that could be read.
+func readNames(path string) (names map[state.Bearer]state.Name, file []byte, err error) {
+	file, err = read(path, maxNamesFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var names map[state.Bearer]state.Name
-	aside := path + damagedSuffix
 	if err == nil {
-		d.names = file
-		if names, err = decodeNames(file); err == nil {
-			return names, nil
-		}
-		if err := Replace(aside, 0o600, file); err != nil {
-			return nil, err
-		}
-		d.renamed = true
-	} else if errors.Is(err, errDamaged) {
-		if err := os.Rename(path, aside); err != nil {
-			return nil, err
-		}
-	} else {
-		return nil, err
+		names, err = decodeNames(file)
 	}
-	return names, &KeptAsideError{Path: aside, Lost: "the names in it that could not be read are left out", Err: fmt.Errorf("read %s: %w", path, err)}
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", path, err)
+	}
+	return names, file, err
 }
 
-// saveNames writes the file of names if they are not what it says.
-func (d *Dir) saveNames(l *state.Ledger) error {
-	if !l.Renamed && !d.renamed {
-		return nil
-	}
-	file := encodeNames(l.Names)
+// saveNames writes the file of names, if that changes it.
+func (d *Dir) saveNames(names map[state.Bearer]state.Name) error {
+	file := encodeNames(names)
 	if bytes.Equal(file, d.names) {
 		return nil
 	}
-	return Replace(filepath.Join(d.path, namesName), 0o644, file)
+	if err := Replace(filepath.Join(d.path, namesName), 0o644, file); err != nil {
+		return err
+	}
+	d.names = file
+	return nil
 }

@@ -19,9 +19,6 @@ import (
 const (
 	lockName   = "lock"
 	ledgerName = "ledger"
-
-	damagedSuffix = ".damaged"
-	newerSuffix   = ".newer"
 )
 
 // maxLedger is the size beyond which a file is no ledger, in bytes: about
@@ -30,10 +27,9 @@ const maxLedger = 128 << 20
 
 // Dir is a state directory that this process has locked.
 type Dir struct {
-	path    string
-	lock    *os.File
-	names   []byte // the file of names as it was loaded
-	renamed bool   // it is to be written anew
+	path  string
+	lock  *os.File
+	names []byte // the file of names as it is
 }
 
 // Open locks the state directory at path. If another run holds it, Open waits
@@ -91,21 +87,54 @@ func (e *KeptAsideError) Unwrap() error { return e.Err }
 // is damaged or of a newer version is kept aside, so that it is reported once:
 // Load then gives a ledger without it and a *KeptAsideError.
 func (d *Dir) Load() (*state.Ledger, error) {
-	l, err := d.loadLedger()
-	lost := (*KeptAsideError)(nil)
-	if err != nil && !errors.As(err, &lost) {
+	var lost []error
+	path := filepath.Join(d.path, ledgerName)
+	l, err := readLedger(path)
+	if errors.Is(err, errDamaged) || errors.Is(err, errNewer) {
+		aside := path + ".damaged"
+		if errors.Is(err, errNewer) {
+			aside = path + ".newer"
+		}
+		lost = append(lost, &KeptAsideError{Path: aside, Lost: "totals start anew from the kernel's counters", Err: err})
+		l, err = &state.Ledger{}, os.Rename(path, aside)
+	}
+	if err != nil {
 		return nil, err
 	}
-	names, namesErr := d.loadNames()
-	if namesErr != nil && !errors.As(namesErr, &lost) {
-		return nil, namesErr
+
+	path = filepath.Join(d.path, namesName)
+	l.Names, d.names, err = readNames(path)
+	if errors.Is(err, errDamaged) {
+		aside := path + ".damaged"
+		lost = append(lost, &KeptAsideError{Path: aside, Lost: "what cannot be read in it is left out", Err: err})
+		if d.names == nil {
+			err = os.Rename(path, aside)
+		} else if err = Replace(aside, 0o600, d.names); err == nil {
+			// Now, or another run would report it again if this one fails.
+			err = d.saveNames(l.Names)
+		}
 	}
-	l.Names = names
-	return l, errors.Join(err, namesErr)
+	if err != nil {
+		return nil, err
+	}
+	return l, errors.Join(lost...)
 }
 
-func (d *Dir) loadLedger() (*state.Ledger, error) {
-	path := filepath.Join(d.path, ledgerName)
+// Peek reads the ledger of the last run, an empty one if there is none, without
+// a lock and without changing anything, for whoever only looks.
+func Peek(path string) (*state.Ledger, error) {
+	l, err := readLedger(filepath.Join(path, ledgerName))
+	if err != nil {
+		return nil, err
+	}
+	if l.Names, _, err = readNames(filepath.Join(path, namesName)); err != nil && !errors.Is(err, errDamaged) {
+		return nil, err
+	}
+	return l, nil
+}
+
+// readLedger gives an empty ledger if there is none.
+func readLedger(path string) (*state.Ledger, error) {
 	data, err := read(path, maxLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &state.Ledger{}, nil
@@ -114,19 +143,10 @@ func (d *Dir) loadLedger() (*state.Ledger, error) {
 	if err == nil {
 		l, err = decode(data)
 	}
-	suffix := damagedSuffix
-	switch {
-	case err == nil:
-		return l, nil
-	case errors.Is(err, errNewer):
-		suffix = newerSuffix
-	case !errors.Is(err, errDamaged):
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if err := os.Rename(path, path+suffix); err != nil {
-		return nil, err
-	}
-	return &state.Ledger{}, &KeptAsideError{Path: path + suffix, Lost: "totals start anew from the kernel's counters", Err: fmt.Errorf("read %s: %w", path, err)}
+	return l, nil
 }
 
 // read gives the content of a file of no more than limit bytes.
@@ -160,8 +180,10 @@ func read(path string, limit int64) ([]byte, error) {
 // first: a run that ends in between leaves names that the next one would have
 // written again.
 func (d *Dir) Save(l *state.Ledger) error {
-	if err := d.saveNames(l); err != nil {
-		return err
+	if l.Renamed {
+		if err := d.saveNames(l.Names); err != nil {
+			return err
+		}
 	}
 	if err := Replace(filepath.Join(d.path, ledgerName), 0o600, encode(l)); err != nil {
 		return err
