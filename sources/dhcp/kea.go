@@ -13,8 +13,10 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// keaHeader begins a lease file of Kea, for DHCPv4 and DHCPv6 alike.
-const keaHeader = "address,"
+const (
+	keaHeader = "address," // begins a lease file of Kea, for DHCPv4 and DHCPv6 alike
+	wantKea   = `"ADDRESS,HWADDR" or "ADDRESS,DUID" and all columns of the first line`
+)
 
 // keaAside are the ends of the names of the files that lie beside Kea's lease
 // file while and after kea-lfc tidies it up, those of later rows first: Kea puts
@@ -83,7 +85,7 @@ func (k *keaLeases) names() []state.Assignment {
 func (k *keaLeases) parse(r io.Reader) ([]state.Assignment, error) {
 	var columns keaColumns
 	return syntax{
-		want:       `"ADDRESS,HWADDR or DUID" and the columns of the first line`,
+		want:       wantKea,
 		wholeLines: true,
 		line: func(names []state.Assignment, line string) ([]state.Assignment, bool) {
 			if columns == nil {

@@ -89,21 +89,21 @@ func dnsmasqLease(names []state.Assignment, line string) ([]state.Assignment, bo
 	if err != nil || addr.Zone() != "" {
 		return names, false
 	}
-	var mac state.MAC
+	a := state.Assignment{Addr: addr.Unmap(), Name: f[3], Source: state.FromDHCP}
 	if addr.Is4() {
 		var ok bool
-		if mac, ok = parseHardware(f[1]); !ok {
+		if a.MAC, ok = parseHardware(f[1]); !ok {
 			return names, false
 		}
 	} else {
 		if _, err := strconv.ParseUint(strings.TrimPrefix(f[1], "T"), 10, 32); err != nil {
 			return names, false
 		}
-		mac = macOfDUID(f[4])
+		a.MAC = macOfDUID(f[4])
+		a.DUID = !a.MAC.IsZero()
 	}
-
-	if name := f[3]; name != "*" {
-		names = append(names, state.Assignment{Addr: addr.Unmap(), MAC: mac, Name: name, Source: state.FromDHCP})
+	if a.Name != "*" {
+		names = append(names, a)
 	}
 	return names, true
 }
