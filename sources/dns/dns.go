@@ -19,8 +19,8 @@ import (
 const patience = 200 * time.Millisecond
 
 // Names asks for the names of all addresses at once, and waits no longer than
-// 200 ms in all. What a resolver does not know is no error. It is one if there
-// was no answer at all: its text does not change while that lasts.
+// 200 ms in all. What a resolver does not know is no error. It is one if nothing
+// that was asked had an answer: its text does not change while that lasts.
 func Names(addrs []netip.Addr) ([]state.Assignment, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -56,7 +56,7 @@ func Names(addrs []netip.Addr) ([]state.Assignment, error) {
 		}
 	}
 	if !answered && len(addrs) > 0 {
-		return nil, fmt.Errorf("ask the resolver of /etc/resolv.conf for names: no answer within %v", patience)
+		return nil, fmt.Errorf("ask the resolver of /etc/resolv.conf for names: no usable answer within %v", patience)
 	}
 	return names, nil
 }

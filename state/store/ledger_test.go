@@ -42,6 +42,7 @@ func fullLedger() *state.Ledger {
 	c := l.Clients[phone]
 	c.Folded = 1 << 60
 	l.Clients[phone] = c
+	l.Asked = map[netip.Addr]time.Duration{laptop: 92 * time.Hour, phone: 1}
 	return l
 }
 
