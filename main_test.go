@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
+	"network-metrics-exporter/state/store"
 	"network-metrics-exporter/testdata/lab"
 	"network-metrics-exporter/testdata/strict"
 )
@@ -162,7 +163,6 @@ var none = math.NaN()
 func TestMainJob(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		lab.Command(t, "ip", "neigh", "add", "192.168.10.77", "dev", "br-lan", "lladdr", "00:1b:63:00:00:77", "nud", "permanent")
 		lab.Command(t, "conntrack", "-F")
 		i := install(t, r)
@@ -256,7 +256,6 @@ func TestMainJob(t *testing.T) {
 func TestNAT(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		// Port 8080 of the router is the phone's, from outside and, by a
 		// hairpin, from the LAN.
 		lab.Nft(t, `
@@ -290,7 +289,7 @@ func TestTotalsNeverFall(t *testing.T) {
 		i := install(t, r)
 		flow := lab.UDP(t, "udp4", r.Phone, r.Server)
 		total := flow.Send(t, 100, 1000)
-		i.run(t).expect(t, series{up: float64(total), resets: 0})
+		i.run(t, "--accounting=off").expect(t, series{up: float64(total), resets: 0})
 
 		ruleset := lab.Command(t, "nft", "-s", "list", "ruleset")
 		for n, test := range []struct{ name, nft string }{
@@ -305,14 +304,14 @@ func TestTotalsNeverFall(t *testing.T) {
 			if test.name == "rule added again" {
 				total += sent // two rules with one comment add up
 			}
-			got := i.run(t)
+			got := i.run(t, "--accounting=off")
 			if got[up] != float64(total) {
 				t.Fatalf("%s: %v bytes, want %d", test.name, got[up], total)
 			}
 		}
 
 		lab.Nft(t, "flush ruleset")
-		got, log := i.runLogging(t)
+		got, log := i.runLogging(t, "--accounting=off")
 		got.expect(t, series{
 			up: float64(total),
 			`network_metrics_exporter_source_up{source="nftables"}`: 0,
@@ -320,12 +319,12 @@ func TestTotalsNeverFall(t *testing.T) {
 		if !strings.Contains(log, "CLIENT_TRAFFIC") || strings.Count(log, "\n") != 1 {
 			t.Errorf("a flushed ruleset is reported as:\n%s", log)
 		}
-		if _, log := i.runLogging(t); log != "" {
+		if _, log := i.runLogging(t, "--accounting=off"); log != "" {
 			t.Errorf("it is reported again:\n%s", log)
 		}
 		lab.Nft(t, ruleset)
 		total += flow.Send(t, 10, 10)
-		got, log = i.runLogging(t)
+		got, log = i.runLogging(t, "--accounting=off")
 		got.expect(t, series{up: float64(total), `network_metrics_exporter_source_up{source="nftables"}`: 1})
 		if got[resets] < 3 {
 			t.Errorf("%v resets, want 3 at least", got[resets])
@@ -340,7 +339,6 @@ func TestTotalsNeverFall(t *testing.T) {
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		for _, test := range []struct {
 			name   string
 			damage func([]byte) []byte
@@ -398,13 +396,13 @@ func TestSourcesFail(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				i := install(t, r)
 				for _, log := range []string{test.log, ""} {
-					got, said := i.runLogging(t, test.flags...)
+					got, said := i.runLogging(t, append(test.flags, "--accounting=off")...)
 					got.expect(t, test.want)
 					if !strings.Contains(said, log) || strings.Count(said, "\n") != min(1, len(log)) {
 						t.Errorf("reported as:\n%s", said)
 					}
 				}
-				if _, said := i.runLogging(t); strings.Count(said, "\n") != 1 || !strings.Contains(said, "works again") {
+				if _, said := i.runLogging(t, "--accounting=off"); strings.Count(said, "\n") != 1 || !strings.Contains(said, "works again") {
 					t.Errorf("recovery is reported as:\n%s", said)
 				}
 			})
@@ -450,7 +448,6 @@ func TestWithoutRights(t *testing.T) {
 func TestWait(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		i := install(t, r)
 		var stdout, stderr bytes.Buffer
 		args := slices.Replace(i.args("--wait"), 0, 1, "--output=-")
@@ -470,7 +467,6 @@ func TestWait(t *testing.T) {
 func TestFile(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		i := install(t, r)
 		if err := os.WriteFile(i.prom(), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -501,11 +497,11 @@ func TestFile(t *testing.T) {
 // TestSettings reads flags and the environment.
 func TestSettings(t *testing.T) {
 	defaults := settings{
-		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024},
+		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024, ConntrackBudget: 5},
 		command:    sample,
 		accounting: state.Sets,
 		output:     "/run/network-metrics-exporter/network_metrics.prom",
-		stateDir:   "/var/lib/network-metrics-exporter",
+		place:      store.Place{Dir: "/var/lib/network-metrics-exporter", Runtime: "/run/network-metrics-exporter"},
 		interfaces: []string{"br-lan"},
 		leases:     []string{"/var/lib/dnsmasq/dnsmasq.leases"},
 		hosts:      []string{"/var/lib/dnsmasq/dhcp-hosts"},
@@ -543,7 +539,7 @@ func TestSettings(t *testing.T) {
 		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
 			func(s *settings) {
 				s.leases, s.leasesGiven, s.hosts, s.hostsGiven = []string{"/a", "/b"}, true, []string{"/c"}, true
-				s.output, s.stateDir, s.wait = "-", "/d", true
+				s.output, s.place.Dir, s.wait = "-", "/d", true
 			}},
 		{"durations", nil, []string{"--online-window=90s", "--forget-after=1w"},
 			func(s *settings) { s.OnlineWindow, s.ForgetAfter = 90*time.Second, 168*time.Hour }},
@@ -573,7 +569,7 @@ func TestSettings(t *testing.T) {
 			if _, err := again.parse(append(e.given, "teardown")); err != nil {
 				t.Fatal(err)
 			}
-			want.command, want.stateDir, want.wait = teardown, defaults.stateDir, false
+			want.command, want.place.Dir, want.wait = teardown, defaults.place.Dir, false
 			if diff := cmp.Diff(want, again.settings, same); diff != "" {
 				t.Errorf("settings recalled (-want +got):\n%s", diff)
 			}
@@ -690,11 +686,10 @@ func TestREADMEFlags(t *testing.T) {
 func TestREADMEMetrics(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		i := install(t, r)
 		i.run(t)
 		time.Sleep(interval)
-		i.run(t)
+		i.run(t, "--connections-by-protocol")
 		text, err := os.ReadFile(i.prom())
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ type Report struct {
 	Accounting *Accounting
 	Conntrack  *Flows
 	Resets     uint64 // Ledger.Resets
+	Losses     uint64 // Ledger.Losses
 	Probes     []Probe
 	// Changes are the probes that the people who watch the log have not seen:
 	// sources that began to fail, fail for another reason, or recovered.
@@ -34,7 +35,7 @@ type ClientReport struct {
 	Interface  string
 	Total      [2]Traffic // by Direction
 	Rate       [2]float64 // bits per second, by Direction
-	Active     uint32     // live flows
+	Active     Connections
 	Online     bool
 	Seen       time.Time // the last sign of life; zero: none ever
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -97,6 +98,35 @@ func decodeName(line string) (bearer state.Bearer, name state.Name, ok bool) {
 	return bearer, name, name.Text != ""
 }
 
+// BadNamesError tells that names could not be read. The file as it was is kept
+// under another name.
+type BadNamesError struct{ Err error }
+
+func (e *BadNamesError) Error() string {
+	return fmt.Sprintf("%v: what cannot be read in it is left out", e.Err)
+}
+
+func (e *BadNamesError) Unwrap() error { return e.Err }
+
+// LoadNames reads the names that are remembered. A file with lines that cannot be
+// read is moved aside and the others are written in its place, so that it is
+// reported once: LoadNames then gives these and a *BadNamesError.
+func (d *Dir) LoadNames() (map[state.Bearer]state.Name, error) {
+	path := filepath.Join(d.path, namesName)
+	names, file, err := readNames(path)
+	if !unusable(err) {
+		d.names = file
+		return names, err
+	}
+	if err = keepAside(path, err); !errors.As(err, new(*keptAsideError)) {
+		return nil, err
+	}
+	if err := d.saveNames(names); err != nil {
+		return nil, err
+	}
+	return names, &BadNamesError{err}
+}
+
 // readNames gives the names and the file, neither if there is none. Beside an
 // error that tells of bad lines come the names that could be read.
 func readNames(path string) (names map[state.Bearer]state.Name, file []byte, err error) {
@@ -119,9 +149,12 @@ func (d *Dir) saveNames(names map[state.Bearer]state.Name) error {
 	if bytes.Equal(file, d.names) {
 		return nil
 	}
-	if err := Replace(filepath.Join(d.path, namesName), 0o644, file); err != nil {
+	err := replace(filepath.Join(d.path, namesName), 0o644, func(w io.Writer) error {
+		_, err := w.Write(file)
 		return err
+	}, 0)
+	if err == nil {
+		d.names = file
 	}
-	d.names = file
-	return nil
+	return err
 }
