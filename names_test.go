@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,6 +188,141 @@ func TestNamesAndPresence(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPresenceBySending has clients of whom the neighbour table says too little:
+// that they are there shows in what they send.
+func TestPresenceBySending(t *testing.T) {
+	t.Parallel()
+	const (
+		laptop     = `client_status{ip="192.168.10.100",client="laptop"}`
+		phone      = `client_status{ip="192.168.10.101",client="phone"}`
+		phoneBytes = `client_traffic_bytes{direction="rx",ip="192.168.10.101",client="phone"}`
+		flags      = "--online-window=1ms"
+	)
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		i.run(t) // from now on there are counters
+		up, down := lab.UDP(t, "udp4", r.Laptop, r.Server), lab.UDP(t, "udp4", r.Phone, r.Server)
+		send := func() {
+			up.Send(t, 10, 100)
+			down.Send(t, 10, 100)
+			// Whoever answers is asked again whether it is there.
+			lab.Command(t, "sh", "-ec", `
+				ip neigh replace 192.168.10.100 dev br-lan nud stale
+				ip neigh del 192.168.10.101 dev br-lan || true`)
+		}
+		send()
+		i.run(t, flags)
+		send()
+		i.run(t, flags).expect(t, series{laptop: 1, phone: 1})
+		i.run(t, flags).expect(t, series{laptop: 0, phone: 0})
+		i.run(t).expect(t, series{laptop: 1, phone: 1}) // within five minutes
+
+		// What is only sent to an address proves nothing.
+		lab.Command(t, "sh", "-ec", "ip neigh replace 192.168.10.101 dev br-lan lladdr "+r.Phone.MAC.String()+" nud permanent")
+		before := i.run(t, flags)[phoneBytes]
+		down.Reply(t, 10, 100)
+		lab.Command(t, "sh", "-ec", "ip neigh del 192.168.10.101 dev br-lan")
+		got := i.run(t, flags)
+		if got.expect(t, series{phone: 0}); got[phoneBytes] <= before {
+			t.Errorf("%s is %v, no more than before", phoneBytes, got[phoneBytes])
+		}
+	})
+}
+
+// TestLastSeen outlives a reboot: another boot ID, and a kernel that knows nobody.
+func TestLastSeen(t *testing.T) {
+	t.Parallel()
+	const (
+		seen   = `client_last_seen_timestamp_seconds{ip="192.168.10.50",client="unknown"}`
+		status = `client_status{ip="192.168.10.50",client="unknown"}`
+	)
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		lab.Command(t, "sh", "-ec", "ip neigh replace 192.168.10.50 dev br-lan lladdr 02:00:5e:00:53:0b nud permanent")
+		before := i.run(t)
+		before.expect(t, series{status: 1, seen: before["network_metrics_exporter_last_run_timestamp_seconds"]})
+
+		id := filepath.Join(t.TempDir(), "boot_id")
+		write(t, id, "01234567-89ab-cdef-0123-456789abcdef\n")
+		lab.Command(t, "sh", "-ec", `
+			mount --bind `+id+` /proc/sys/kernel/random/boot_id
+			ip neigh del 192.168.10.50 dev br-lan
+			nft flush ruleset`)
+		i.run(t).expect(t, series{status: 0, seen: before[seen]})
+		i.run(t).expect(t, series{status: 0, seen: before[seen]})
+	})
+}
+
+// TestReverseDNS asks the real dnsmasq, and one that is silent.
+func TestReverseDNS(t *testing.T) {
+	t.Parallel()
+	const up, flag = `network_metrics_exporter_source_up{source="dns"}`, "--reverse-dns"
+	info := func(address, client, mac, source string) string {
+		return `client_info{ip="` + address + `",client="` + client + `",mac="` + mac + `",interface="br-lan",source="` + source + `",mac_scope="local"}`
+	}
+	const thing, other = "02:00:5e:00:53:0a", "02:00:5e:00:53:0b"
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		resolv := filepath.Join(t.TempDir(), "resolv.conf")
+		write(t, resolv, "nameserver 127.0.0.1\n")
+		lab.Command(t, "sh", "-ec", `
+			mount --bind `+resolv+` /etc/resolv.conf
+			dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --listen-address=127.0.0.1 --bind-interfaces --log-queries \
+				--local=/168.192.in-addr.arpa/ --host-record=thing.lan,192.168.10.50 --host-record=other.lan,192.168.10.100 >/run/dns.log 2>&1 &
+			echo $! >/run/dns.pid
+			until ss -Huln 'src 127.0.0.1 and sport = 53' | grep -q .; do sleep 0.01; done
+			ip neigh replace 192.168.10.50 dev br-lan lladdr `+thing+` nud permanent
+			ip neigh replace fd00:10::50 dev br-lan lladdr `+thing+` nud permanent
+			ip neigh replace 192.168.10.51 dev br-lan lladdr `+other+` nud permanent`)
+		queries := func() int {
+			log, err := os.ReadFile("/run/dns.log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Count(string(log), "query[PTR]")
+		}
+
+		i.run(t).expect(t, series{info("192.168.10.50", "unknown", thing, "none"): 1, up: none})
+		i.run(t, flag).expect(t, series{
+			info("192.168.10.50", "thing.lan", thing, "dns"):              1,
+			info("fd00:10::50", "thing.lan", thing, "dns"):                1,
+			info("192.168.10.51", "unknown", other, "none"):               1,
+			info("192.168.10.100", "laptop", "02:00:00:00:00:01", "dhcp"): 1, // nobody asked
+			`client_status{ip="192.168.10.50",client="unknown"}`:          none,
+			up: 1,
+		})
+		lab.CheckReaders(t, i.prom())
+		asked := queries()
+		for range 3 {
+			i.run(t, flag).expect(t, series{info("192.168.10.50", "thing.lan", thing, "dns"): 1, up: 1})
+		}
+		if again := queries(); asked != 3 || again != asked {
+			t.Errorf("%d questions, then %d, want 3 and no more", asked, again)
+		}
+		i.run(t).expect(t, series{info("192.168.10.50", "thing.lan", thing, "cache"): 1, up: none})
+
+		// A resolver that is silent: the file comes all the same, and one line.
+		lab.Command(t, "sh", "-ec", `
+			kill $(cat /run/dns.pid)
+			while ss -Huln 'src 127.0.0.1 and sport = 53' | grep -q .; do sleep 0.01; done
+			ip neigh replace 192.168.10.52 dev br-lan lladdr 02:00:5e:00:53:0c nud permanent`)
+		silent, err := net.ListenPacket("udp", "127.0.0.1:53")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		i.run(t, flag)
+		got, log := i.runLogging(t, flag)
+		got.expect(t, series{up: 0, info("192.168.10.50", "thing.lan", thing, "dns"): 1, info("192.168.10.52", "unknown", "02:00:5e:00:53:0c", "none"): 1})
+		if strings.Count(log, "\n") != 1 || !strings.Contains(log, "no usable answer within 200ms") {
+			t.Errorf("it says %q", log)
+		}
+		for range 3 {
+			i.run(t, flag).expect(t, series{up: 0}) // in silence
+		}
+	})
 }
 
 func write(t *testing.T, path, text string) {
