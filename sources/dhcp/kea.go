@@ -27,13 +27,13 @@ var keaAside = [...]string{".1", ".completed", ".2"}
 // keaLeases are those of one or more files.
 type keaLeases struct {
 	rows map[netip.Addr]keaRow
-	read int // rows read so far
+	read int // rows read
 }
 
 // keaRow is the last that is known of an address.
 type keaRow struct {
 	state.Assignment     // without a name: it names nobody
-	number           int // its place in the order in which they were read
+	number           int // its place in the order in which they were written
 }
 
 // addAside adds the leases of the files beside the one at path, where it was
@@ -41,15 +41,17 @@ type keaRow struct {
 // are passed over.
 func (k *keaLeases) addAside(path string) error {
 	var errs []error
+	before := 0 // rows of the files beside it
 	for _, suffix := range keaAside {
 		older := keaLeases{}
 		_, err := readFile("lease file", path+suffix, older.parse)
 		if !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
+		before += older.read
 		for addr, row := range older.rows {
 			if _, known := k.rows[addr]; !known {
-				row.number -= older.read // before all others
+				row.number -= before
 				k.put(addr, row)
 			}
 		}
@@ -83,84 +85,102 @@ func (k *keaLeases) names() []state.Assignment {
 // parse reads a file: a line that names the columns, and a row for each change
 // of a lease. It gives no names, for a later row may take them back.
 func (k *keaLeases) parse(r io.Reader) ([]state.Assignment, error) {
-	var columns keaColumns
+	var columns []string
 	return syntax{
 		want:       wantKea,
 		wholeLines: true,
 		line: func(names []state.Assignment, line string) ([]state.Assignment, bool) {
 			if columns == nil {
-				columns = newKeaColumns(line)
-				return names, columns.has("address") && columns.has("hostname")
+				columns = strings.Split(line, ",")
+				return names, slices.Contains(columns, "address") && slices.Contains(columns, "hostname")
 			}
-			row, ok := columns.row(line)
-			if ok && row.Addr.IsValid() {
+			a, ok := keaLease(columns, line)
+			if ok && a.Addr.IsValid() {
 				k.read++
-				k.put(row.Addr, keaRow{row, k.read})
+				k.put(a.Addr, keaRow{a, k.read})
 			}
 			return names, ok
 		},
 	}.parse(r)
 }
 
-// keaColumns are the places of the columns, which differ between versions.
-type keaColumns map[string]int
-
-func newKeaColumns(header string) keaColumns {
-	columns := make(keaColumns)
-	for name := range strings.SplitSeq(header, ",") {
-		columns[name] = len(columns)
-	}
-	return columns
+// keaFields are those of a row that matter. Versions of Kea differ in what else
+// there is, and so in where they stand.
+type keaFields struct {
+	address, duid, hwaddr, hwtype, hwaddrSource, leaseType, lifetime, hostname, state, other string
 }
 
-func (c keaColumns) has(name string) bool { _, ok := c[name]; return ok }
+// column gives the field of a column.
+func (f *keaFields) column(name string) *string {
+	switch name {
+	case "address":
+		return &f.address
+	case "duid":
+		return &f.duid
+	case "hwaddr":
+		return &f.hwaddr
+	case "hwtype":
+		return &f.hwtype
+	case "hwaddr_source":
+		return &f.hwaddrSource
+	case "lease_type":
+		return &f.leaseType
+	case "valid_lifetime":
+		return &f.lifetime
+	case "hostname":
+		return &f.hostname
+	case "state":
+		return &f.state
+	default:
+		return &f.other
+	}
+}
 
-// Values of the columns (lease.h and hwaddr.h in Kea).
+// Values of fields (lease.h and hwaddr.h in Kea).
 const (
 	keaStateDefault = "0" // neither declined nor expired and reclaimed
 	keaTypePD       = "2" // a prefix, which is no client's address
 	keaSourceDUID   = "2" // HWADDR_SOURCE_DUID
-	keaDeleted      = "0" // a valid_lifetime: the lease is given back
+	keaDeleted      = "0" // a lifetime: the lease was given back
 )
 
-// row reads a row. Its address is none if the row is of no account.
+// keaLease reads a row. Its address is none if the row is of no account.
 //
 // A lease is not judged by when it ends, as one of dnsmasq is not: Kea itself
 // writes another row for it then.
-func (c keaColumns) row(line string) (a state.Assignment, ok bool) {
+func keaLease(columns []string, line string) (a state.Assignment, ok bool) {
 	if line == "" {
 		return a, true
 	}
-	fields := strings.Split(line, ",")
-	if len(fields) != len(c) {
-		return a, false
-	}
-	field := func(name, otherwise string) string {
-		if i, ok := c[name]; ok {
-			return fields[i]
+	f := keaFields{state: keaStateDefault}
+	n := 0
+	for field := range strings.SplitSeq(line, ",") {
+		if n == len(columns) {
+			return a, false
 		}
-		return otherwise
+		*f.column(columns[n]) = field
+		n++
 	}
-	addr, err := netip.ParseAddr(field("address", ""))
-	if err != nil || addr.Zone() != "" {
+	addr, err := netip.ParseAddr(f.address)
+	if n != len(columns) || err != nil || addr.Zone() != "" {
 		return a, false
 	}
-	if field("lease_type", "") == keaTypePD {
+	if f.leaseType == keaTypePD {
 		return a, true
 	}
 	a.Addr, a.Source = addr.Unmap(), state.FromDHCP
-	if text := field("hwaddr", ""); text != "" {
-		if a.MAC, ok = parseHardware(keaHardwareType(field("hwtype", "")) + text); !ok {
+	if f.hwaddr != "" {
+		if a.MAC, ok = parseHardware(keaHardwareType(f.hwtype) + f.hwaddr); !ok {
 			return state.Assignment{}, false
 		}
-		a.DUID = field("hwaddr_source", "") == keaSourceDUID
+		a.DUID = f.hwaddrSource == keaSourceDUID
 	}
 	if a.MAC.IsZero() {
-		a.MAC = macOfDUID(field("duid", ""))
+		a.MAC = macOfDUID(f.duid)
 		a.DUID = !a.MAC.IsZero()
 	}
-	if field("state", keaStateDefault) == keaStateDefault && field("valid_lifetime", "") != keaDeleted {
-		a.Name = strings.TrimSuffix(keaUnescape(field("hostname", "")), ".")
+	if f.state == keaStateDefault && f.lifetime != keaDeleted {
+		a.Name = strings.TrimSuffix(keaUnescape(f.hostname), ".")
 	}
 	return a, true
 }
@@ -179,6 +199,9 @@ func keaHardwareType(text string) string {
 // ASCII: &#x and two hexadecimal digits (csv_file.cc in Kea).
 func keaUnescape(s string) string {
 	const tag = "&#x"
+	if !strings.Contains(s, tag) {
+		return s
+	}
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(s, tag)

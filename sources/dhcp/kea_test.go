@@ -97,6 +97,32 @@ func TestReadKeaAside(t *testing.T) {
 	}
 }
 
+// TestReadKeaLatest has a device with an address in each file: where it is now
+// comes first.
+func TestReadKeaLatest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kea-leases4.csv")
+	for suffix, hosts := range map[string]string{"": "56", ".1": "4", ".2": "123"} {
+		file := "address,hwaddr,hostname\n"
+		for _, host := range hosts {
+			file += fmt.Sprintf("192.168.77.%c,02:00:5e:10:00:01,at-%[1]c\n", host)
+		}
+		if err := os.WriteFile(path+suffix, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := ReadLeases(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range names {
+		got = append(got, a.Name)
+	}
+	if want := []string{"at-6", "at-5", "at-4", "at-3", "at-2", "at-1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestReadKeaAsideBad has a file beside the lease file that is none.
 func TestReadKeaAsideBad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kea-leases4.csv")
