@@ -119,20 +119,23 @@ func TestParseBounded(t *testing.T) {
 	)
 	tests := []struct {
 		name  string
+		parse func(io.Reader) ([]state.Assignment, error)
 		text  string
 		want  int    // names
 		alloc uint64 // bytes
 	}{
-		{"one line", "x", 0, 1 << 20},
-		{"empty lines", "\n", 0, 1 << 20},
-		{"leases", lease, maxFile / len(lease), 256 << 20},
+		{"one line", parseLeases, "x", 0, 1 << 20},
+		{"empty lines", parseLeases, "\n", 0, 1 << 20},
+		{"leases", parseLeases, lease, maxFile / len(lease), 256 << 20},
+		{"one line of Kea", parseKea, "x", 0, 1 << 20},
+		{"one lease of Kea", parseKea, "address,hostname\n10.0.0.1,a\n", 1, 256 << 20},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			file := &repeat{text: tt.text}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			names, err := parseLeases(io.LimitReader(file, size))
+			names, err := tt.parse(io.LimitReader(file, size))
 			runtime.ReadMemStats(&after)
 
 			if !errors.Is(err, errTooLarge) {

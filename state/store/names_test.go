@@ -280,3 +280,19 @@ func TestSaveNames(t *testing.T) {
 		t.Errorf("read again: %v, %v", got, err)
 	}
 }
+
+// TestNamesFirst has a run end between the names and the ledger: the names are
+// there, and no total is.
+func TestNamesFirst(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	if err := os.MkdirAll(filepath.Join(d.ledger, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Save(&state.Ledger{Names: someNames(), Renamed: true}); err == nil {
+		t.Fatal("no error of a ledger that cannot be written")
+	}
+	got, err := openAgain(t, d).LoadNames()
+	if diff := cmp.Diff(someNames(), got, sameNames); diff != "" || err != nil {
+		t.Errorf("%v, names (-want +got):\n%s", err, diff)
+	}
+}
