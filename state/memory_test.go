@@ -217,6 +217,20 @@ func TestMemory(t *testing.T) {
 			after: lea,
 		},
 		{
+			name: "a DUID of a card that another device has",
+			steps: []step{{lan: []NeighborEntry{at(laptop6, laptopMAC), at(phone, phoneMAC)},
+				names: []Assignment{{Addr: laptop6, MAC: phoneMAC, DUID: true, Name: "lea", Source: FromDHCP}}}},
+			want:  map[netip.Addr]told{laptop6: {"lea", FromDHCP}, phone: {Unknown, FromNone}},
+			after: names{{laptop6, laptopMAC}: {"lea", FromDHCP}},
+		},
+		{
+			name: "a DUID that is gone, and a lease",
+			steps: []step{{lan: []NeighborEntry{at(phone, phoneMAC)},
+				names: []Assignment{{Addr: laptop6, MAC: phoneMAC, DUID: true, Name: "lea", Source: FromDHCP}, lease(elsewhere, phoneMAC, "pho")}}},
+			want:  map[netip.Addr]told{phone: {"pho", FromDHCP}},
+			after: names{{phone, phoneMAC}: {"pho", FromDHCP}},
+		},
+		{
 			name: "a DUID of this card",
 			steps: []step{{lan: []NeighborEntry{at(laptop, laptopMAC)},
 				names: []Assignment{{Addr: laptop6, MAC: laptopMAC, DUID: true, Name: "lea", Source: FromDHCP}}}},

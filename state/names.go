@@ -43,7 +43,7 @@ type directory struct {
 // an address is that was named without its device.
 func newDirectory(names []Assignment, source NameSource, clients map[netip.Addr]Client) directory {
 	d := directory{make(map[netip.Addr]Assignment), make(map[MAC]Assignment)}
-	var addrs []Assignment
+	var unsure []Assignment // which device they name
 	for _, a := range names {
 		if a.Source != source {
 			continue
@@ -53,15 +53,20 @@ func newDirectory(names []Assignment, source NameSource, clients map[netip.Addr]
 		}
 		if _, taken := d.byAddr[a.Addr]; a.Addr.IsValid() && !taken {
 			d.byAddr[a.Addr] = a
-			if a.MAC.IsZero() || a.DUID {
-				addrs = append(addrs, a)
-			}
 		}
-		d.nameDevice(a.MAC, a)
+		if a.MAC.IsZero() || a.DUID {
+			unsure = append(unsure, a)
+		} else {
+			d.nameDevice(a.MAC, a)
+		}
 	}
-	for _, a := range addrs {
+	for _, a := range unsure {
 		// A device that is named at one address has the name at all of them.
-		d.nameDevice(clients[a.Addr].MAC, a)
+		if mac := clients[a.Addr].MAC; !mac.IsZero() {
+			d.nameDevice(mac, a)
+		} else {
+			d.nameDevice(a.MAC, a)
+		}
 	}
 	return d
 }

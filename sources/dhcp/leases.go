@@ -30,7 +30,7 @@ import (
 func ReadLeases(path string) ([]state.Assignment, error) {
 	var kea *keaLeases
 	names, err := readFile("lease file", path, func(r io.Reader) ([]state.Assignment, error) {
-		b := bufio.NewReader(r)
+		b := bufio.NewReaderSize(r, bufferSize)
 		if !isKea(b) {
 			return parseLeases(b)
 		}
