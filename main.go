@@ -29,6 +29,7 @@ import (
 	"network-metrics-exporter/sources/clock"
 	"network-metrics-exporter/sources/conntrack"
 	"network-metrics-exporter/sources/dhcp"
+	"network-metrics-exporter/sources/dns"
 	"network-metrics-exporter/sources/neighbor"
 	"network-metrics-exporter/sources/nftables"
 	"network-metrics-exporter/state"
@@ -136,6 +137,12 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
+	last.Names, err = dir.LoadNames()
+	if bad := (*store.BadNamesError)(nil); errors.As(err, &bad) {
+		e.log.Warn("names lost", "err", err)
+	} else if err != nil {
+		return false, err
+	}
 
 	now, scope, err := e.ask(last)
 	if err != nil {
@@ -207,6 +214,15 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 		})
 	})
 	s.Names = probe(&s, state.DHCP, e.names)
+	if e.ReverseDNS {
+		s.Asked = state.Questions(last, &s, scope, e.Config)
+		s.Names = append(s.Names, probe(&s, state.DNS, func() ([]state.Assignment, error) {
+			if len(s.Asked) == 0 {
+				return nil, last.Fault(state.DNS) // it works as little as before
+			}
+			return dns.Names(s.Asked)
+		})...)
+	}
 	return &s, scope, nil
 }
 
@@ -297,10 +313,11 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		parseNetwork, &e.networks).Envar("NETWORK_PREFIX").PlaceHolder("CIDR")
 	single(app, "accounting", "How bytes are counted: in sets or by rules, which are set up and kept up; off reads what is there and writes nothing.", "sets, rules or off",
 		parseLayout, &e.accounting).Default(string(state.Sets))
-	app.Flag("leases", "File of dnsmasq's leases. Repeatable.").IsSetByUser(&e.leasesGiven).
+	app.Flag("leases", "File of dnsmasq's or Kea's leases. Repeatable.").IsSetByUser(&e.leasesGiven).
 		Default("/var/lib/dnsmasq/dnsmasq.leases").StringsVar(&e.leases)
 	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").IsSetByUser(&e.hostsGiven).
 		Default("/var/lib/dnsmasq/dhcp-hosts").StringsVar(&e.hosts)
+	app.Flag("reverse-dns", "Ask the system's resolver for the names of clients that nobody else names.").BoolVar(&e.ReverseDNS)
 	single(app, "interval", "Planned time between two runs.", "a number of seconds from 0.1 to 86400",
 		parseSeconds, &e.Interval).Envar("UPDATE_INTERVAL").Default("2")
 	app.Flag("wait", "With no earlier sample, take one, wait for the interval and take another, so that there are rates.").BoolVar(&e.wait)

@@ -546,6 +546,8 @@ func TestSettings(t *testing.T) {
 				s.Interval, s.interfaces = 500*time.Millisecond, []string{"br0", "br0.7"}
 			}},
 		{"an empty environment is none", map[string]string{"UPDATE_INTERVAL": "", "NETWORK_PREFIX": ""}, nil, func(*settings) {}},
+		{"reverse DNS", nil, []string{"--reverse-dns"}, func(s *settings) { s.ReverseDNS = true }},
+		{"no reverse DNS", nil, []string{"--no-reverse-dns"}, func(*settings) {}},
 		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
 			func(s *settings) {
 				s.leases, s.leasesGiven, s.hosts, s.hostsGiven = []string{"/a", "/b"}, true, []string{"/c"}, true
