@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,25 +13,26 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Replace puts data in the place of the file at path: a reader finds the old
-// file or the new one, whole, also after a power cut. The file has the given
-// permissions whatever it had before. Written by root it belongs to the owner of
-// its directory, so that a run by hand does not lock the service out.
-func Replace(path string, perm os.FileMode, data []byte) error {
-	return replace(path, perm, data, time.Minute)
+// Replace puts what content writes in the place of the file at path: a reader
+// finds the old file or the new one, whole, also after a power cut or an error.
+// The file has the given permissions whatever it had before. Written by root it
+// belongs to the owner of its directory, so that a run by hand does not lock the
+// service out.
+func Replace(path string, perm os.FileMode, content func(io.Writer) error) error {
+	return replace(path, perm, content, time.Minute)
 }
 
 // replace is Replace for one who knows from which age on a file that was not put
 // in its place never will be.
-func replace(path string, perm os.FileMode, data []byte, debris time.Duration) error {
+func replace(path string, perm os.FileMode, content func(io.Writer) error, debris time.Duration) error {
 	sweep(path, debris)
-	if err := write(path, perm, data); err != nil {
+	if err := write(path, perm, content); err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return nil
 }
 
-func write(path string, perm os.FileMode, data []byte) error {
+func write(path string, perm os.FileMode, content func(io.Writer) error) error {
 	dir := filepath.Dir(path)
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(perm))
 	if err != nil {
@@ -39,7 +42,11 @@ func write(path string, perm os.FileMode, data []byte) error {
 	if err := own(f.File, dir); err != nil {
 		return err
 	}
-	if _, err := f.Write(data); err != nil {
+	buffered := bufio.NewWriterSize(f, 64<<10)
+	if err := content(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
 		return err
 	}
 	return f.CloseAtomicallyReplace()

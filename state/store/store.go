@@ -319,7 +319,11 @@ func (d *Dir) put(path string, l *state.Ledger) error {
 	if len(data) > maxLedger {
 		return fmt.Errorf("replace %s: %d bytes are too many", path, len(data))
 	}
-	if err := replace(path, 0o600, data, 0); err != nil {
+	err := replace(path, 0o600, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}, 0)
+	if err != nil {
 		return err
 	}
 	// The rename itself has to survive a power cut, or the total of before
