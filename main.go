@@ -133,7 +133,7 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	defer dir.Close()
 	last, err := dir.Load()
 	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
-		e.log.Warn("state lost", "err", err)
+		e.log.Warn("state incomplete", "err", err)
 	} else if err != nil {
 		return false, err
 	}
