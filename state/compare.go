@@ -33,6 +33,10 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 	entries := next.meet(now.LAN, scope)
 	shown := next.shown(moved, scope, cfg)
 	next.book(moved, shown, scope)
+	if last.Ceilings {
+		next.settle(last, now.Accounting != nil, shown)
+	}
+	next.bound(maxClients, shown)
 	base := -1
 	if now.Accounting != nil {
 		base = next.youngest(now.Uptime - cfg.Interval/2)
@@ -45,6 +49,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		Accounting: now.Accounting,
 		Conntrack:  now.Conntrack,
 		Resets:     next.Resets,
+		Losses:     next.Losses,
 		Probes:     now.Probes,
 		Changes:    next.blame(now),
 	}
@@ -61,7 +66,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 			Addr:      addr,
 			MAC:       c.MAC,
 			Interface: c.Interface,
-			Total:     c.Total,
+			Total:     c.Published(),
 			Rate:      rate(&c.Tally),
 			Online:    c.online(entries[addr], now.Uptime, cfg.OnlineWindow),
 			Seen:      c.Seen,
@@ -72,8 +77,8 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		}
 		report.Clients = append(report.Clients, r)
 	}
-	if next.Other.Total != ([2]Traffic{}) {
-		report.Other = &OtherReport{Total: next.Other.Total, Rate: rate(&next.Other)}
+	if total := next.Other.Published(); total != ([2]Traffic{}) {
+		report.Other = &OtherReport{Total: total, Rate: rate(&next.Other)}
 	}
 	if now.Accounting != nil {
 		report.Idle = next.idle(now.Accounting, cfg.ForgetAfter)
@@ -87,6 +92,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 // clock alone.
 func (l *Ledger) open(now Instant) *Ledger {
 	next := *l
+	next.Run++
 	next.Instant = now
 	next.Clients = maps.Clone(l.Clients)
 	if next.Clients == nil {

@@ -9,6 +9,8 @@ import (
 // run finds.
 type Ledger struct {
 	Instant                // of the sample that it was made from
+	Run      uint64        // counts the runs: of two ledgers the one with the higher number is the newer
+	Ceilings bool          // whether it is a checkpoint
 	Opened   time.Duration // CLOCK_BOOTTIME of the first sample of this boot
 	Settings []string      // the flags of the run, as --name=value, for the commands that have none of their own
 	Clients  map[netip.Addr]Client
@@ -26,6 +28,8 @@ type Ledger struct {
 	// Resets is how many runs found counters that they knew gone or fallen,
 	// without a reboot that would explain it.
 	Resets uint64
+	// Losses is how many times runs had to go on from less than the last ledger.
+	Losses uint64
 	Faults map[Source]string // the error of each source that failed, already reported
 	// Flows are the last counts of flows, without Entries and Limit; nil if the
 	// next run makes new ones whenever it comes.

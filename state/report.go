@@ -16,6 +16,7 @@ type Report struct {
 	Accounting *Accounting
 	Conntrack  *Flows
 	Resets     uint64 // Ledger.Resets
+	Losses     uint64 // Ledger.Losses
 	Probes     []Probe
 	// Changes are the probes that the people who watch the log have not seen:
 	// sources that began to fail, fail for another reason, or recovered.

@@ -121,6 +121,7 @@ func Render(to io.Writer, r *state.Report, run Run) error {
 	for _, s := range probes {
 		p.series(number(s.Err == nil), string(s.Source))
 	}
+	p.single(self+"state_losses_total", "Runs that found the state of the run before gone or damaged, and went on from an older one or none.", counter, float64(r.Losses))
 	return p.end()
 }
 

@@ -53,6 +53,7 @@ func fullReport() *state.Report {
 		Accounting: &state.Accounting{Flowtable: true},
 		Conntrack:  &state.Flows{Uptime: time.Hour - 2500*time.Millisecond, Entries: 4711, Limit: 262144},
 		Resets:     3,
+		Losses:     2,
 		Other: &state.OtherReport{
 			Total: [2]state.Traffic{state.Rx: {Bytes: 1 << 30, Packets: 1 << 20}, state.Tx: {Bytes: 60, Packets: 1}},
 			Rate:  [2]float64{state.Rx: 512},

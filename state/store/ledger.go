@@ -41,6 +41,9 @@ func encode(l *state.Ledger) []byte {
 	e.string(l.Boot)
 	e.uint(uint64(l.Uptime))
 	e.uint(uint64(l.Opened))
+	e.uint(l.Run)
+	e.uint(l.Losses)
+	e.bool(l.Ceilings)
 	e.time(l.Wall)
 	e.uint(l.Resets)
 	e.string(string(l.Layout))
@@ -65,17 +68,18 @@ func encode(l *state.Ledger) []byte {
 	for d := range l.Other.Total {
 		e.total(&l.Other, d)
 		e.marks(&l.Other, d, len(l.Marks))
+		e.bounds(&l.Other, d, l.Ceilings)
 	}
 	e.uint(uint64(len(l.Clients)))
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
-		e.client(l.Clients[addr], len(l.Marks))
+		e.client(l.Clients[addr], len(l.Marks), l.Ceilings)
 	}
 	e.flows(l.Flows)
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
-func (e *encoder) client(c state.Client, marks int) {
+func (e *encoder) client(c state.Client, marks int, ceilings bool) {
 	for d := range c.Total {
 		e.total(&c.Tally, d)
 		e.uint(uint64(c.Moved[d]))
@@ -87,6 +91,7 @@ func (e *encoder) client(c state.Client, marks int) {
 			e.uint(r.Packets)
 		}
 		e.marks(&c.Tally, d, marks)
+		e.bounds(&c.Tally, d, ceilings)
 	}
 	e.uint(c.Folded)
 	e.b = append(e.b, c.MAC[:]...)
@@ -127,6 +132,19 @@ func (e *encoder) marks(t *state.Tally, d, n int) {
 	}
 }
 
+// bounds writes those of one direction of a tally: how far they are above the
+// total, which is a smaller number, and 0 for a floor that the total has passed.
+func (e *encoder) bounds(t *state.Tally, d int, ceilings bool) {
+	above := func(bound state.Traffic) {
+		e.uint(max(bound.Bytes, t.Total[d].Bytes) - t.Total[d].Bytes)
+		e.uint(max(bound.Packets, t.Total[d].Packets) - t.Total[d].Packets)
+	}
+	above(t.Floor[d])
+	if ceilings {
+		above(t.Ceiling[d])
+	}
+}
+
 // decode reads a ledger's file. Its errors are errDamaged or errNewer, with what
 // was found.
 func decode(b []byte) (*state.Ledger, error) {
@@ -160,6 +178,9 @@ func (d *decoder) ledger() *state.Ledger {
 	l.Opened = l.Uptime
 	if d.version >= 2 {
 		l.Opened = d.duration()
+		l.Run = d.uint()
+		l.Losses = d.uint()
+		l.Ceilings = d.bool()
 	}
 	l.Wall = d.time()
 	l.Resets = d.uint()
@@ -193,6 +214,7 @@ func (d *decoder) ledger() *state.Ledger {
 		for dir := range l.Other.Total {
 			d.total(&l.Other, dir)
 			d.marks(&l.Other, dir, len(l.Marks))
+			d.bounds(&l.Other, dir, l.Ceilings)
 		}
 	}
 	var lastAddr netip.Addr
@@ -201,7 +223,7 @@ func (d *decoder) ledger() *state.Ledger {
 		if !lastAddr.Less(addr) {
 			d.bad = true
 		}
-		l.Clients[addr] = d.client(len(l.Marks))
+		l.Clients[addr] = d.client(len(l.Marks), l.Ceilings)
 		lastAddr = addr
 	}
 	if d.version >= 2 {
@@ -235,7 +257,7 @@ func (d *decoder) flows() *state.Flows {
 	return f
 }
 
-func (d *decoder) client(marks int) state.Client {
+func (d *decoder) client(marks int, ceilings bool) state.Client {
 	var c state.Client
 	for dir := range c.Total {
 		d.total(&c.Tally, dir)
@@ -247,6 +269,9 @@ func (d *decoder) client(marks int) state.Client {
 			})
 		}
 		d.marks(&c.Tally, dir, marks)
+		if d.version >= 2 {
+			d.bounds(&c.Tally, dir, ceilings)
+		}
 	}
 	if d.version >= 2 {
 		c.Folded = d.uint()
@@ -258,7 +283,7 @@ func (d *decoder) client(marks int) state.Client {
 	return c
 }
 
-// total and marks read what encoder's write.
+// total, marks and bounds read what encoder's write.
 func (d *decoder) total(t *state.Tally, dir int) {
 	t.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
 }
@@ -274,12 +299,40 @@ func (d *decoder) marks(t *state.Tally, dir, n int) {
 	}
 }
 
+func (d *decoder) bounds(t *state.Tally, dir int, ceilings bool) {
+	above := func(total uint64) uint64 {
+		more := d.uint()
+		if more > math.MaxUint64-total {
+			d.bad = true
+			return 0
+		}
+		return total + more
+	}
+	bound := func() state.Traffic {
+		return state.Traffic{Bytes: above(t.Total[dir].Bytes), Packets: above(t.Total[dir].Packets)}
+	}
+	if floor := bound(); floor != t.Total[dir] {
+		t.Floor[dir] = floor
+	}
+	if ceilings {
+		t.Ceiling[dir] = bound()
+	}
+}
+
 // encoder appends fields to b.
 type encoder struct{ b []byte }
 
 func (e *encoder) uint(v uint64)     { e.b = binary.AppendUvarint(e.b, v) }
 func (e *encoder) string(s string)   { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
 func (e *encoder) addr(a netip.Addr) { e.string(string(a.AsSlice())) }
+
+func (e *encoder) bool(v bool) {
+	if v {
+		e.uint(1)
+	} else {
+		e.uint(0)
+	}
+}
 
 // time writes the nanoseconds since 1970, 0 for the zero time.
 func (e *encoder) time(t time.Time) {
@@ -332,6 +385,14 @@ func (d *decoder) len() int {
 func (d *decoder) items(yield func() bool) {
 	for n := d.len(); n > 0 && !d.bad && yield(); n-- {
 	}
+}
+
+func (d *decoder) bool() bool {
+	v := d.uint()
+	if v > 1 {
+		d.bad = true
+	}
+	return v == 1
 }
 
 func (d *decoder) string() string { return string(d.bytes(d.len())) }

@@ -33,6 +33,8 @@ var (
 func fullLedger() *state.Ledger {
 	l := firstLedger()
 	l.Opened = 92 * time.Hour
+	l.Run = 1 << 40
+	l.Losses = 2
 	l.Layout = state.Sets
 	l.Settings = []string{"--interface=br-lan", "--accounting=sets", ""}
 	l.Other = state.Tally{
@@ -46,8 +48,15 @@ func fullLedger() *state.Ledger {
 	}
 	c := l.Clients[phone]
 	c.Folded = 1 << 60
+	c.Floor = [2]state.Traffic{state.Rx: {Bytes: math.MaxUint64, Packets: 1}, state.Tx: {Bytes: 128, Packets: math.MaxUint64}}
 	l.Clients[phone] = c
 	return l
+}
+
+// fullCheckpoint holds something in every field, too.
+func fullCheckpoint() *state.Ledger {
+	l := fullLedger()
+	return l.Checkpoint(nil, time.Minute)
 }
 
 // firstLedger holds something in every field of version 1. It is what
@@ -107,6 +116,7 @@ func TestLedgerRoundTrip(t *testing.T) {
 	tests := map[string]struct{ in, want *state.Ledger }{
 		"zero":                  {in: &state.Ledger{}},
 		"full":                  {in: fullLedger()},
+		"checkpoint":            {in: fullCheckpoint()},
 		"marks without clients": {in: &state.Ledger{Marks: []time.Duration{1, math.MaxInt64}}},
 		"the first and last moments": {in: &state.Ledger{
 			Instant: state.Instant{Uptime: math.MaxInt64, Wall: time.Unix(0, math.MinInt64)},
@@ -281,7 +291,7 @@ func TestDecodeRefuses(t *testing.T) {
 // FuzzDecode takes files without their checksums and puts the right ones under
 // them: nobody would guess one, and so nobody would get past it.
 func FuzzDecode(f *testing.F) {
-	for _, l := range []*state.Ledger{{}, fullLedger(), ledgerOf(2)} {
+	for _, l := range []*state.Ledger{{}, fullLedger(), fullCheckpoint(), ledgerOf(2)} {
 		file := encode(l)
 		f.Add(file[:len(file)-4])
 	}
