@@ -240,15 +240,25 @@ func TestMainJob(t *testing.T) {
 			`{direction="tx",ip="fd00:10::100",client="laptop"}`:   up6,
 		} {
 			// The timestamps of the two samples are in milliseconds.
-			got, want := second["client_traffic_rate_bps"+labels], float64(bytes)*8/elapsed
-			if math.Abs(got-want) > want/100 {
-				t.Errorf("client_traffic_rate_bps%s is %v, want %d bytes in %v s: %v", labels, got, bytes, elapsed, want)
+			for _, name := range []string{"client_traffic_rate_bps", "client_traffic_rate_peak_bps", "client_traffic_rate_avg_bps"} {
+				got, want := second[name+labels], float64(bytes)*8/elapsed
+				if math.Abs(got-want) > want/100+1 {
+					t.Errorf("%s%s is %v, want %d bytes in %v s: %v", name, labels, got, bytes, elapsed, want)
+				}
 			}
 		}
 		// Two UDP flows and four TCP connections.
 		if entries := second["network_conntrack_entries"]; entries < 6 || entries > second["network_conntrack_limit"] {
 			t.Errorf("%v entries in conntrack, want 6 at least and %v at most", entries, second["network_conntrack_limit"])
 		}
+
+		// What is over is not forgotten at once.
+		time.Sleep(interval)
+		const laptop = `{direction="rx",ip="192.168.10.100",client="laptop"}`
+		i.run(t).expect(t, series{
+			"client_traffic_rate_bps" + laptop:      0,
+			"client_traffic_rate_peak_bps" + laptop: second["client_traffic_rate_peak_bps"+laptop],
+		})
 	})
 }
 

@@ -40,6 +40,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 	base := -1
 	if now.Accounting != nil {
 		base = next.youngest(now.Uptime - cfg.Interval/2)
+		next.slide(base)
 	}
 
 	report := &Report{
@@ -71,6 +72,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 			Online:    c.online(entries[addr], now.Uptime, cfg.OnlineWindow),
 			Seen:      c.Seen,
 		}
+		r.Peak, r.Average = next.overWindow(c)
 		r.Name, r.NameSource = names.name(addr, c.MAC)
 		if now.Conntrack != nil {
 			r.Active = now.Conntrack.Active[addr]
@@ -101,9 +103,10 @@ func (l *Ledger) open(now Instant) *Ledger {
 	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
 		return &next
 	}
-	next.Opened, next.Marks = now.Uptime, nil
+	next.Opened, next.Marks, next.Buckets = now.Uptime, nil, nil
 	for addr, c := range next.Clients {
 		c.Moved = [2]time.Duration{}
+		c.Bursts = nil
 		if l.Boot != now.Boot {
 			c.Counted = [2][]Reading{}
 		}

@@ -21,6 +21,9 @@ type Ledger struct {
 	// Marks are the CLOCK_BOOTTIME of the samples that are kept as bases for
 	// rates: oldest first, at most three, all of this boot.
 	Marks []time.Duration
+	// Buckets divide the minute that Client.Bursts is of. They are the
+	// CLOCK_BOOTTIME of the sample that each begins with, oldest first.
+	Buckets []time.Duration
 	// Layout is where the counters that Clients know were found.
 	Layout Layout
 	// Networks are those that the clients were last found in.
@@ -49,6 +52,7 @@ type Client struct {
 	Interface string
 	Since     time.Time // when the address became a client, by the wall clock; zero: it was only ever sent to
 	Seen      time.Time // the last sign of life; zero: none ever
+	Bursts    []Burst   // of the last minute, oldest first; a bucket without bytes has none
 }
 
 // count takes in the counters of one direction. It gives what has come since

@@ -70,16 +70,21 @@ func encode(l *state.Ledger) []byte {
 		e.marks(&l.Other, d, len(l.Marks))
 		e.bounds(&l.Other, d, l.Ceilings)
 	}
+	e.uint(uint64(len(l.Buckets)))
+	for _, b := range l.Buckets {
+		e.uint(uint64(b))
+	}
 	e.uint(uint64(len(l.Clients)))
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
-		e.client(l.Clients[addr], len(l.Marks), l.Ceilings)
+		e.client(l.Clients[addr], l)
 	}
 	e.flows(l.Flows)
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
-func (e *encoder) client(c state.Client, marks int, ceilings bool) {
+// client writes one of the ledger l.
+func (e *encoder) client(c state.Client, l *state.Ledger) {
 	for d := range c.Total {
 		e.total(&c.Tally, d)
 		e.uint(uint64(c.Moved[d]))
@@ -90,14 +95,22 @@ func (e *encoder) client(c state.Client, marks int, ceilings bool) {
 			e.uint(r.Bytes)
 			e.uint(r.Packets)
 		}
-		e.marks(&c.Tally, d, marks)
-		e.bounds(&c.Tally, d, ceilings)
+		e.marks(&c.Tally, d, len(l.Marks))
+		e.bounds(&c.Tally, d, l.Ceilings)
 	}
 	e.uint(c.Folded)
 	e.b = append(e.b, c.MAC[:]...)
 	e.string(c.Interface)
 	e.time(c.Since)
 	e.time(c.Seen)
+	e.uint(uint64(len(c.Bursts)))
+	for _, b := range c.Bursts {
+		e.uint(uint64(slices.Index(l.Buckets, b.Bucket)))
+		for d := range b.Bytes {
+			e.uint(b.Bytes[d])
+			e.uint(b.Peak[d])
+		}
+	}
 }
 
 // flows writes a list of one, or none.
@@ -216,6 +229,13 @@ func (d *decoder) ledger() *state.Ledger {
 			d.marks(&l.Other, dir, len(l.Marks))
 			d.bounds(&l.Other, dir, l.Ceilings)
 		}
+		for range d.items {
+			b := d.duration()
+			if n := len(l.Buckets); n > 0 && b <= l.Buckets[n-1] {
+				d.bad = true
+			}
+			l.Buckets = append(l.Buckets, b)
+		}
 	}
 	var lastAddr netip.Addr
 	for range d.items {
@@ -223,7 +243,7 @@ func (d *decoder) ledger() *state.Ledger {
 		if !lastAddr.Less(addr) {
 			d.bad = true
 		}
-		l.Clients[addr] = d.client(len(l.Marks), l.Ceilings)
+		l.Clients[addr] = d.client(l)
 		lastAddr = addr
 	}
 	if d.version >= 2 {
@@ -257,7 +277,8 @@ func (d *decoder) flows() *state.Flows {
 	return f
 }
 
-func (d *decoder) client(marks int, ceilings bool) state.Client {
+// client reads one of the ledger l.
+func (d *decoder) client(l *state.Ledger) state.Client {
 	var c state.Client
 	for dir := range c.Total {
 		d.total(&c.Tally, dir)
@@ -268,9 +289,9 @@ func (d *decoder) client(marks int, ceilings bool) state.Client {
 				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
 			})
 		}
-		d.marks(&c.Tally, dir, marks)
+		d.marks(&c.Tally, dir, len(l.Marks))
 		if d.version >= 2 {
-			d.bounds(&c.Tally, dir, ceilings)
+			d.bounds(&c.Tally, dir, l.Ceilings)
 		}
 	}
 	if d.version >= 2 {
@@ -280,7 +301,27 @@ func (d *decoder) client(marks int, ceilings bool) state.Client {
 	c.Interface = d.string()
 	c.Since = d.time()
 	c.Seen = d.time()
+	if d.version >= 2 {
+		c.Bursts = d.bursts(l.Buckets)
+	}
 	return c
+}
+
+func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
+	var bursts []state.Burst
+	for range d.items {
+		n := d.uint()
+		if n >= uint64(len(buckets)) || len(bursts) > 0 && buckets[n] <= bursts[len(bursts)-1].Bucket {
+			d.bad = true
+			break
+		}
+		b := state.Burst{Bucket: buckets[n]}
+		for dir := range b.Bytes {
+			b.Bytes[dir], b.Peak[dir] = d.uint(), d.uint()
+		}
+		bursts = append(bursts, b)
+	}
+	return bursts
 }
 
 // total, marks and bounds read what encoder's write.
