@@ -48,6 +48,8 @@ func (b *batch) commit(k kernel, generation uint32) error {
 		switch err := k.commit(generation, rest[:n]); {
 		case errors.Is(err, unix.ERESTART):
 			return errTorn
+		case errors.Is(err, unix.EBUSY):
+			return fmt.Errorf("change nftables: %w: rules of somebody else use what is to be taken away (nft list table inet %s)", err, ownTable)
 		case err != nil:
 			return fmt.Errorf("change nftables: %w", err)
 		}

@@ -69,7 +69,7 @@ func (c contents) malformed() string {
 	}
 	for _, want := range clientSets() {
 		if found, ok := c.sets[want.name]; ok && !want.holds(found) {
-			return fmt.Sprintf("set %s is not of type %s_addr with only the flag dynamic", want.name, strings.Replace(want.family.name, "ip", "ipv", 1))
+			return fmt.Sprintf("set %s is not of type %s with only the flag dynamic", want.name, want.family.keyName)
 		}
 	}
 	return ""
@@ -188,6 +188,7 @@ func setCounters(k kernel, own contents) (counters []state.Counter, full bool, e
 		if err != nil {
 			return nil, false, err
 		}
+		counters = slices.Grow(counters, len(traffic))
 		for addr, t := range traffic {
 			counters = append(counters, state.Counter{
 				Addr:      addr,
