@@ -205,14 +205,11 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	if s.Conntrack != nil && held == nil {
 		s.Conntrack.Uptime = s.Uptime
 	}
-	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
-		return nftables.Account(nftables.Plan{
-			Layout:     e.accounting,
-			Interfaces: e.interfaces,
-			Networks:   scope.Networks,
-			Clients:    scope.Present(s.LAN, s.Conntrack, e.ForgetAfter),
-		})
-	})
+	plan := nftables.Plan{Layout: e.accounting, Interfaces: e.interfaces, Networks: scope.Networks}
+	if plan.Layout == state.Rules {
+		plan.Clients = scope.Present(s.LAN, s.Conntrack, e.ForgetAfter)
+	}
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) { return nftables.Account(plan) })
 	s.Names = probe(&s, state.DHCP, e.names)
 	if e.ReverseDNS {
 		s.Asked = state.Questions(last, &s, scope, e.Config)
