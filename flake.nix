@@ -12,10 +12,8 @@
           "x86_64-linux"
           "aarch64-linux"
         ] (system: f nixpkgs.legacyPackages.${system});
-      # By the day of the commit: 0-unstable-2026-11-22.
-      date = builtins.match "(.{4})(.{2})(.{2}).*" self.lastModifiedDate;
-      version = "0-unstable-${builtins.concatStringsSep "-" date}";
-      package = pkgs: pkgs.callPackage ./nix/package.nix { inherit version; };
+      revision = self.shortRev or self.dirtyShortRev or null;
+      package = pkgs: pkgs.callPackage ./nix/package.nix { inherit revision; };
     in
     {
       packages = eachSystem (pkgs: rec {
@@ -27,7 +25,12 @@
 
       nixosModules = rec {
         default = network-metrics-exporter;
-        network-metrics-exporter = ./nix/module.nix;
+        network-metrics-exporter =
+          { lib, pkgs, ... }:
+          {
+            imports = [ ./nix/module.nix ];
+            services.network-metrics-exporter.package = lib.mkDefault (package pkgs);
+          };
       };
 
       checks = eachSystem (pkgs: {

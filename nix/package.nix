@@ -1,9 +1,13 @@
 {
   lib,
   buildGoModule,
-  version ? "0-unstable",
+  # The commit that this is, if it is not that of the release.
+  revision ? null,
 }:
 
+let
+  version = "0.1.0" + lib.optionalString (revision != null) "+${revision}";
+in
 buildGoModule {
   pname = "network-metrics-exporter";
   inherit version;
@@ -25,7 +29,7 @@ buildGoModule {
   };
 
   # nix hash path of what go mod vendor makes; make test says what it has to be.
-  vendorHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+  vendorHash = "sha256-GFBTjGJzF6KSOJj+n0PRQOMX/J0p9WPB+I2YJcJUGhw=";
 
   env.CGO_ENABLED = 0;
 

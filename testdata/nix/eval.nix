@@ -5,22 +5,7 @@
   lib ? import ./lib.nix,
 }:
 let
-  derivation = name: mainProgram: {
-    type = "derivation";
-    inherit name;
-    outPath = "/nix/store/00000000000000000000000000000000-${name}";
-    meta = { inherit mainProgram; };
-  };
-  pkgs = {
-    callPackage = file: _: derivation "network-metrics-exporter" "network-metrics-exporter";
-    coreutils = derivation "coreutils" "coreutils";
-    prometheus-node-exporter = derivation "prometheus-node-exporter" "node_exporter";
-  };
-  # As nixpkgs' nixos/lib/utils.nix has it: systemd reads what JSON writes, and
-  # takes % and $ for itself.
-  utils.escapeSystemdExecArgs = lib.concatMapStringsSep " " (
-    argument: lib.replaceStrings [ "%" "$" ] [ "%%" "$$" ] (lib.toJSON argument)
-  );
+  inherit (import ./pkgs.nix { inherit lib; }) pkgs utils;
 
   module = ../../nix/module.nix;
   system = lib.evalModules {

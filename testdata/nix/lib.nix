@@ -211,6 +211,15 @@ let
     splitString = separator: text: filter isString (split (lib.escapeRegex separator) text);
     unique = foldl' (list: value: if elem value list then list else list ++ [ value ]) [ ];
 
+    # Files that are named one by one, as a list of them.
+    fileset.unions = concatMap (file: if isList file then file else [ file ]);
+    fileset.toSource = { root, fileset }: { inherit root fileset; };
+    licenses.mit.spdxId = "MIT";
+    platforms.linux = [
+      "x86_64-linux"
+      "aarch64-linux"
+    ];
+
     literalExpression = text: {
       _type = "literalExpression";
       inherit text;

@@ -46,10 +46,13 @@ in
 
     networking.firewall.enable = flag true;
     networking.firewall.interfaces = option (types.attrsOf (
-      types.submodule { options.allowedTCPPorts = option (types.listOf types.port) [ ]; }
+      types.submodule {
+        options = lib.genAttrs [ "allowedTCPPorts" "allowedUDPPorts" ] (_: option (types.listOf types.port) [ ]);
+      }
     )) { };
     networking.interfaces = option (types.attrsOf (
       types.submodule {
+        options.useDHCP = flag true;
         options.ipv4.addresses = option (types.listOf (
           types.submodule {
             options = {
