@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,12 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	e := exporter{start: time.Now(), stdout: stdout}
 	done, err := e.parse(args)
-	if err == nil && !done {
+	switch {
+	case err != nil || done:
+	case e.command == sample:
 		err = e.makeDirectories()
+	default:
+		err = e.recall(args)
 	}
 	switch {
 	case err != nil:
@@ -67,13 +72,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	e.logging.Writer = stderr
 	e.log = promslog.New(&e.logging)
 
-	wrote, err := e.once(e.wait)
-	if err == nil && !wrote {
-		time.Sleep(e.Interval)
-		_, err = e.once(false)
+	switch e.command {
+	case teardown:
+		err = e.teardown()
+	default:
+		err = e.sample()
 	}
 	if err != nil {
-		e.log.Error("nothing published", "err", err)
 		return failed
 	}
 	return published
@@ -85,6 +90,35 @@ type exporter struct {
 	start  time.Time
 	stdout io.Writer
 	log    *slog.Logger
+}
+
+// sample is the command that has no name: it publishes one file.
+func (e *exporter) sample() error {
+	wrote, err := e.once(e.wait)
+	if err == nil && !wrote {
+		time.Sleep(e.Interval)
+		_, err = e.once(false)
+	}
+	if err != nil {
+		e.log.Error("nothing published", "err", err)
+	}
+	return err
+}
+
+// teardown removes what the accounting made. It waits for a run that is at work,
+// which would put it back.
+func (e *exporter) teardown() error {
+	dir, err := store.Open(e.stateDir, lockPatience)
+	if err == nil {
+		defer dir.Close()
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = withCapability(nftables.Teardown())
+	}
+	if err != nil {
+		e.log.Error("accounting not removed", "err", err)
+	}
+	return err
 }
 
 // once takes a sample from start to end. It saves before it publishes, so that
@@ -108,6 +142,14 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 		return false, err
 	}
 	next, report := state.Compare(last, now, scope, e.Config)
+	next.Settings = e.given
+	if e.accounting != state.Off && len(report.Idle) > 0 {
+		deleted, err := nftables.Forget(report.Idle, report.Accounting.Layout)
+		if err != nil {
+			e.log.Warn("idle counters not deleted", "err", err)
+		}
+		next.Forget(deleted)
+	}
 	if err := dir.Save(next); err != nil {
 		return false, err
 	}
@@ -143,16 +185,24 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	var s state.Sample
 	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.interfaces) })
 	scope := state.NewScope(e.networks, e.interfaces, s.LAN, last.Networks)
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
+	// The clock is read beside the counters, as rates are theirs.
 	now, err := clock.Read()
 	if err != nil {
 		return nil, scope, err
 	}
 	s.Instant = now
-	s.Accounting = probe(&s, state.NFTables, nftables.Read)
-	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
 	if s.Conntrack != nil {
 		s.Conntrack.Uptime = now.Uptime
 	}
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
+		return nftables.Account(nftables.Plan{
+			Layout:     e.accounting,
+			Interfaces: e.interfaces,
+			Networks:   scope.Networks,
+			Clients:    scope.Present(s.LAN, s.Conntrack, e.ForgetAfter),
+		})
+	})
 	s.Names = probe(&s, state.DHCP, e.names)
 	return &s, scope, nil
 }
@@ -161,11 +211,16 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 func probe[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
 	start := time.Now()
 	got, err := read()
-	if errors.Is(err, unix.EPERM) {
-		err = fmt.Errorf("%w: it takes CAP_NET_ADMIN, which root has", err)
-	}
-	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: err})
+	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: withCapability(err)})
 	return got
+}
+
+// withCapability says what a refusal by the kernel is cured by.
+func withCapability(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w: it takes CAP_NET_ADMIN, which root has", err)
+	}
+	return err
 }
 
 // names reads the files that name clients, those first that the user wrote. A
@@ -187,12 +242,21 @@ func (e *exporter) names() ([]state.Assignment, error) {
 	return names, errors.Join(errs...)
 }
 
-// settings are what the flags say.
+// The commands. The one that has no name takes a sample.
+const (
+	sample   = "sample"
+	teardown = "teardown"
+)
+
+// settings are what the command line says.
 type settings struct {
 	state.Config
+	command                 string
+	given                   []string // the flags that were set, but for those of the moment
 	output, stateDir        string
 	interfaces              []string
 	networks                []netip.Prefix
+	accounting              state.Layout
 	leases, hosts           []string
 	leasesGiven, hostsGiven bool
 	wait                    bool
@@ -209,6 +273,8 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.HelpFlag.Short('h')
 	app.Version(version.Print(program))
 	promslogflag.AddFlags(app, &e.logging)
+	app.Command(sample, "Take one sample, compare it with the one before, and replace the file. This is what happens without a command.").Default().Hidden()
+	app.Command(teardown, "Remove every nftables object that the accounting made, and nothing else.")
 
 	app.Flag("output", "The file to replace, which node_exporter has to find; - for standard output.").
 		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
@@ -218,8 +284,8 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
 	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",
 		parseNetwork, &e.networks).Envar("NETWORK_PREFIX").PlaceHolder("CIDR")
-	single(app, "accounting", "How bytes are counted; off: by rules that are there already.", "off: this version reads what counts and sets up nothing",
-		func(text string) (string, bool) { return text, text == "off" }, new(string)).Default("off")
+	single(app, "accounting", "How bytes are counted: in sets or by rules, which are set up and kept up; off reads what is there and writes nothing.", "sets, rules or off",
+		parseLayout, &e.accounting).Default(string(state.Sets))
 	app.Flag("leases", "File of dnsmasq's leases. Repeatable.").IsSetByUser(&e.leasesGiven).
 		Default("/var/lib/dnsmasq/dnsmasq.leases").StringsVar(&e.leases)
 	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").IsSetByUser(&e.hostsGiven).
@@ -229,13 +295,76 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.Flag("wait", "With no earlier sample, take one, wait for the interval and take another, so that there are rates.").BoolVar(&e.wait)
 	single(app, "online-window", "How recent a sign of life makes a client online that the kernel is not sure of.", "a duration such as 5m",
 		parseDuration, &e.OnlineWindow).Default("5m")
+	single(app, "max-clients", "How many clients have series of their own: the smallest beyond it are added up as one named other.", "a number from 1 to 1000000",
+		parseCount, &e.MaxClients).Default("1024")
 	single(app, "forget-after", "How long an absent client stays in the metrics.", "a duration such as 168h",
 		parseDuration, &e.ForgetAfter).Default("168h")
 
-	if _, err := app.Parse(args); err != nil && !done {
-		return false, err
+	e.command, err = app.Parse(args)
+	if err == nil && !done {
+		e.given, err = given(app, args)
 	}
-	return done, nil
+	if done {
+		err = nil
+	}
+	return done, err
+}
+
+// momentary are the flags that say nothing of other runs.
+var momentary = []string{"state-dir", "wait", "log.level", "log.format"}
+
+// given gives the flags that the command line or the environment set, as they
+// can be given again: --name=value, --name or --no-name.
+func given(app *kingpin.Application, args []string) ([]string, error) {
+	context, err := app.ParseContext(args)
+	if err != nil {
+		return nil, err
+	}
+	var flags []string
+	set := make(map[string]bool)
+	for _, element := range context.Elements {
+		clause, ok := element.Clause.(*kingpin.FlagClause)
+		if !ok || element.Value == nil {
+			continue
+		}
+		flag := clause.Model()
+		set[flag.Name] = true
+		switch {
+		case !flag.IsBoolFlag():
+			flags = append(flags, "--"+flag.Name+"="+*element.Value)
+		case *element.Value == "true":
+			flags = append(flags, "--"+flag.Name)
+		default:
+			flags = append(flags, "--no-"+flag.Name)
+		}
+	}
+	for _, flag := range app.Model().Flags {
+		if text := os.Getenv(flag.Envar); flag.Envar != "" && text != "" && !set[flag.Name] {
+			flags = append(flags, "--"+flag.Name+"="+text)
+		}
+	}
+	return slices.DeleteFunc(flags, func(flag string) bool { return slices.Contains(momentary, flagName(flag)) }), nil
+}
+
+// flagName takes the name out of --name=value, --name or --no-name.
+func flagName(flag string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+	return strings.TrimPrefix(name, "no-")
+}
+
+// recall fills in what the command line does not say from the settings of the
+// last run.
+func (e *exporter) recall(args []string) error {
+	last, err := store.Peek(e.stateDir)
+	if err != nil {
+		return err
+	}
+	remembered := slices.DeleteFunc(last.Settings, func(flag string) bool {
+		return slices.ContainsFunc(e.given, func(own string) bool { return flagName(own) == flagName(flag) })
+	})
+	e.settings = settings{}
+	_, err = e.parse(append(remembered, args...))
+	return err
 }
 
 // value is a flag's value, which knows what it wants.
@@ -308,6 +437,16 @@ func parseNetwork(text string) (netip.Prefix, bool) {
 func parseSeconds(text string) (time.Duration, bool) {
 	s, err := strconv.ParseFloat(text, 64)
 	return time.Duration(s * float64(time.Second)), err == nil && s >= 0.1 && s <= 86400
+}
+
+func parseLayout(text string) (state.Layout, bool) {
+	layout := state.Layout(text)
+	return layout, layout == state.Sets || layout == state.Rules || layout == state.Off
+}
+
+func parseCount(text string) (int, bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 1 && n <= 1_000_000
 }
 
 func parseDuration(text string) (time.Duration, bool) {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ type Config struct {
 	Interval     time.Duration // planned between two runs
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
+	MaxClients   int           // how many clients have series of their own; the smallest beyond it share one
 }
 
 // Compare works out what is true now, and what the next run has to know, from
@@ -21,46 +23,59 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 	next := last.open(now.Instant)
 	next.Networks = scope.Networks
 
-	var base *Mark
+	var moved map[netip.Addr][2]Traffic
 	if now.Accounting != nil {
-		base = youngest(next.Marks, now.Uptime-cfg.Interval/2)
-		next.count(now.Accounting.Counters)
-		next.mark(base)
+		moved = next.count(now.Accounting)
 	}
 	entries := next.meet(now.LAN, scope)
+	shown := next.shown(moved, scope, cfg)
+	next.book(moved, shown, scope)
+	base := -1
+	if now.Accounting != nil {
+		base = next.youngest(now.Uptime - cfg.Interval/2)
+	}
+
 	report := &Report{
 		Instant:    now.Instant,
-		Rates:      base != nil,
+		Rates:      base >= 0,
 		Presence:   now.LAN != nil,
 		Accounting: now.Accounting,
 		Conntrack:  now.Conntrack,
 		Resets:     next.Resets,
 		Probes:     now.Probes,
-		Changes:    next.blame(now.Probes),
+		Changes:    next.blame(now),
+	}
+	rate := func(t *Tally) (bps [2]float64) {
+		if base >= 0 {
+			bps = t.rate(base, now.Uptime-next.Marks[base])
+		}
+		return bps
 	}
 	names := newNamer(now.Names, next.Clients)
-	for addr, c := range next.Clients {
-		if !scope.Contains(addr) || now.Wall.Sub(c.lastMet()) > cfg.ForgetAfter {
-			continue
-		}
+	for _, addr := range shown {
+		c := next.Clients[addr]
 		r := ClientReport{
 			Addr:      addr,
 			MAC:       c.MAC,
 			Interface: c.Interface,
 			Total:     c.Total,
+			Rate:      rate(&c.Tally),
 			Online:    c.online(entries[addr], now.Uptime, cfg.OnlineWindow),
 			Seen:      c.Seen,
 		}
 		r.Name, r.NameSource = names.name(addr, c.MAC)
-		if base != nil {
-			r.Rate = base.rate(addr, c.Total, now.Uptime)
-		}
 		if now.Conntrack != nil {
 			r.Active = now.Conntrack.Active[addr]
 		}
 		report.Clients = append(report.Clients, r)
 	}
-	slices.SortFunc(report.Clients, func(a, b ClientReport) int { return a.Addr.Compare(b.Addr) })
+	if next.Other.Total != ([2]Traffic{}) {
+		report.Other = &OtherReport{Total: next.Other.Total, Rate: rate(&next.Other)}
+	}
+	if now.Accounting != nil {
+		report.Idle = next.idle(now.Accounting, cfg.ForgetAfter)
+		next.mark(base)
+	}
 	return next, report
 }
 
@@ -68,20 +83,16 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 // and the clock start anew with a boot; in another time namespace it is the
 // clock alone.
 func (l *Ledger) open(now Instant) *Ledger {
-	next := &Ledger{
-		Instant: now,
-		Clients: maps.Clone(l.Clients),
-		Marks:   l.Marks,
-		Resets:  l.Resets,
-		Faults:  l.Faults,
-	}
+	next := *l
+	next.Instant = now
+	next.Clients = maps.Clone(l.Clients)
 	if next.Clients == nil {
 		next.Clients = make(map[netip.Addr]Client)
 	}
 	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
-		return next
+		return &next
 	}
-	next.Marks = nil
+	next.Opened, next.Marks = now.Uptime, nil
 	for addr, c := range next.Clients {
 		c.Moved = [2]time.Duration{}
 		if l.Boot != now.Boot {
@@ -89,31 +100,42 @@ func (l *Ledger) open(now Instant) *Ledger {
 		}
 		next.Clients[addr] = c
 	}
-	return next
+	return &next
 }
 
-// count takes all counters of a sample into the clients' totals.
-func (l *Ledger) count(counters []Counter) {
+// count takes in all counters of a sample and gives what each address has moved
+// since the last one.
+func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
 	type key struct {
 		addr netip.Addr
 		dir  Direction
 	}
-	byClient := make(map[key][]Reading, len(counters))
-	for _, c := range counters {
+	byClient := make(map[key][]Reading, len(accounting.Counters))
+	for _, c := range accounting.Counters {
 		k := key{c.Addr, c.Direction}
 		byClient[k] = append(byClient[k], c.Reading)
-		if _, met := l.Clients[c.Addr]; !met {
-			l.Clients[c.Addr] = Client{Since: l.Wall}
+		if _, known := l.Clients[c.Addr]; !known {
+			l.Clients[c.Addr] = Client{}
 		}
 	}
+	another := l.Layout != "" && l.Layout != accounting.Layout
+	l.Layout = accounting.Layout
+
+	moved := make(map[netip.Addr][2]Traffic)
 	var anyReset bool
 	for addr, c := range l.Clients {
+		var m [2]Traffic
 		for _, d := range [...]Direction{Rx, Tx} {
 			readings := byClient[key{addr, d}]
 			slices.SortFunc(readings, func(a, b Reading) int { return compareIDs(a.ID, b.ID) })
-			moved, reset := c.count(d, readings)
+			if another {
+				m[d] = c.change(d, readings)
+				continue
+			}
+			var reset bool
+			m[d], reset = c.count(d, readings)
 			anyReset = anyReset || reset
-			if moved && len(l.Marks) > 0 {
+			if m[d] != (Traffic{}) && len(l.Marks) > 0 {
 				// Without an earlier sample it is unknown when it moved.
 				c.Moved[d] = l.Uptime
 			}
@@ -121,11 +143,20 @@ func (l *Ledger) count(counters []Counter) {
 		if c.Moved[Tx] == l.Uptime {
 			c.Seen = l.Wall
 		}
+		if m != ([2]Traffic{}) {
+			moved[addr] = m
+		}
+		ruled := accounting.Layout == Rules && len(c.Counted[Rx])+len(c.Counted[Tx]) > 0
+		sent := slices.ContainsFunc(c.Counted[Tx], func(r Reading) bool { return r.Packets > 0 })
+		if c.Since.IsZero() && (ruled || sent) {
+			c.Since = l.Wall
+		}
 		l.Clients[addr] = c
 	}
 	if anyReset {
 		l.Resets++
 	}
+	return moved
 }
 
 // meet enters the neighbours who are clients, and gives each address's entry.
@@ -144,8 +175,8 @@ func (l *Ledger) meet(lan *Neighborhood, scope Scope) map[netip.Addr]NeighborEnt
 		if n.MAC.IsZero() || !scope.Contains(addr) {
 			continue
 		}
-		c, met := l.Clients[addr]
-		if !met {
+		c := l.Clients[addr]
+		if c.Since.IsZero() {
 			c.Since = l.Wall
 		}
 		c.MAC, c.Interface = n.MAC, n.Interface
@@ -157,11 +188,98 @@ func (l *Ledger) meet(lan *Neighborhood, scope Scope) map[netip.Addr]NeighborEnt
 	return entries
 }
 
-// blame remembers which sources fail, and gives the probes that are news.
-func (l *Ledger) blame(probes []Probe) []Probe {
+// shown gives the clients that have series of their own, in the order of their
+// addresses: those that moved most, ever, if they are more than may have.
+func (l *Ledger) shown(moved map[netip.Addr][2]Traffic, scope Scope, cfg Config) []netip.Addr {
+	var shown []netip.Addr
+	for addr, c := range l.Clients {
+		if !c.Since.IsZero() && l.Wall.Sub(c.lastMet()) <= cfg.ForgetAfter && scope.Contains(addr) {
+			shown = append(shown, addr)
+		}
+	}
+	if len(shown) > cfg.MaxClients {
+		size := make(map[netip.Addr]uint64, len(shown))
+		for _, addr := range shown {
+			c := l.Clients[addr]
+			all := Traffic{Bytes: c.Folded}
+			for d := range c.Total {
+				all = all.plus(c.Total[d]).plus(moved[addr][d])
+			}
+			size[addr] = all.Bytes
+		}
+		slices.SortFunc(shown, func(a, b netip.Addr) int {
+			return cmp.Or(cmp.Compare(size[b], size[a]), a.Compare(b))
+		})
+		shown = shown[:cfg.MaxClients]
+	}
+	slices.SortFunc(shown, netip.Addr.Compare)
+	return shown
+}
+
+// book puts what was moved on the totals: on a client's own if that is in the
+// metrics, else on the one of all others, so that no byte is in two series.
+// Addresses that can be no client's have a total that nobody sees.
+func (l *Ledger) book(moved map[netip.Addr][2]Traffic, shown []netip.Addr, scope Scope) {
+	for addr, m := range moved {
+		c := l.Clients[addr]
+		_, own := slices.BinarySearchFunc(shown, addr, netip.Addr.Compare)
+		if own || !scope.Contains(addr) {
+			c.add(m)
+		} else {
+			l.Other.add(m)
+			c.Folded = Traffic{Bytes: c.Folded}.plus(m[Rx]).plus(m[Tx]).Bytes
+		}
+		l.Clients[addr] = c
+	}
+}
+
+// idle gives the counters that have counted nothing for longer than after:
+// rules only once their client is gone as well, as it would have them again.
+func (l *Ledger) idle(accounting *Accounting, after time.Duration) []Counter {
+	var idle []Counter
+	for _, counter := range accounting.Counters {
+		c := l.Clients[counter.Addr]
+		moved := c.Moved[counter.Direction]
+		if accounting.Layout == Rules {
+			moved = max(c.Moved[Rx], c.Moved[Tx])
+			if l.Wall.Sub(c.lastMet()) <= after {
+				continue
+			}
+		}
+		if l.Uptime-max(moved, l.Opened) > after {
+			idle = append(idle, counter)
+		}
+	}
+	return idle
+}
+
+// Forget takes note that counters were deleted, so that nobody misses them.
+func (l *Ledger) Forget(counters []Counter) {
+	for _, counter := range counters {
+		c := l.Clients[counter.Addr]
+		c.Counted[counter.Direction] = slices.DeleteFunc(slices.Clone(c.Counted[counter.Direction]),
+			func(r Reading) bool { return r.ID == counter.ID })
+		if c.Since.IsZero() && len(c.Counted[Rx])+len(c.Counted[Tx]) == 0 {
+			delete(l.Clients, counter.Addr) // it never was a client
+		} else {
+			l.Clients[counter.Addr] = c
+		}
+	}
+}
+
+// blame remembers what fails, and gives the probes that are news.
+func (l *Ledger) blame(now *Sample) []Probe {
+	probes := now.Probes
+	if now.Accounting != nil {
+		probes = append(slices.Clone(probes), Probe{Source: coverage, Err: now.Accounting.gaps()})
+	}
 	var news []Probe
-	faults := make(map[Source]string)
+	faults := maps.Clone(l.Faults)
+	if faults == nil {
+		faults = make(map[Source]string)
+	}
 	for _, p := range probes {
+		delete(faults, p.Source)
 		if p.Err != nil {
 			faults[p.Source] = p.Err.Error()
 		}
@@ -173,12 +291,22 @@ func (l *Ledger) blame(probes []Probe) []Probe {
 	return news
 }
 
-// lastMet is the last sign of life, or of having been configured.
-func (c Client) lastMet() time.Time {
-	if c.Seen.After(c.Since) {
-		return c.Seen
+// coverage stands among the sources for the accounting as a whole: it fails
+// where counters that can be read do not count everything.
+const coverage Source = "accounting"
+
+// gaps tells what goes uncounted, nil if nothing does.
+func (a *Accounting) gaps() error {
+	switch {
+	case a.Flowtable && a.Full:
+		return errors.New("a flowtable lets packets pass uncounted, and a set has no room for new clients")
+	case a.Flowtable:
+		return errors.New("a flowtable lets packets pass uncounted: take it out of the ruleset, or the devices out of it")
+	case a.Full:
+		return errors.New("a set has no room for new clients, which go uncounted: somebody scans or spoofs addresses")
+	default:
+		return nil
 	}
-	return c.Since
 }
 
 func compareIDs(a, b CounterID) int {

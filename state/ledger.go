@@ -1,17 +1,27 @@
 package state
 
 import (
-	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Ledger is what one run leaves to the next. Its zero value is what the first
 // run finds.
 type Ledger struct {
-	Instant // of the sample that it was made from
-	Clients map[netip.Addr]Client
-	Marks   []Mark // bases for rates: oldest first, at most three, all of this boot
+	Instant                // of the sample that it was made from
+	Opened   time.Duration // CLOCK_BOOTTIME of the first sample of this boot
+	Settings []string      // the flags of the run, as --name=value, for the commands that have none of their own
+	Clients  map[netip.Addr]Client
+	// Other adds up what was moved by addresses that were not in the metrics
+	// at the time: the smallest clients beyond Config.MaxClients, and whoever
+	// was only sent to.
+	Other Tally
+	// Marks are the CLOCK_BOOTTIME of the samples that are kept as bases for
+	// rates: oldest first, at most three, all of this boot.
+	Marks []time.Duration
+	// Layout is where the counters that Clients know were found.
+	Layout Layout
 	// Networks are those that the clients were last found in.
 	Networks []netip.Prefix
 	// Resets is how many runs found counters that they knew gone or fallen,
@@ -23,23 +33,23 @@ type Ledger struct {
 // Client is what is remembered of an address. It outlives the address's
 // presence in the metrics: who comes back has the totals of before.
 type Client struct {
-	Total   [2]Traffic   // ever, by Direction
-	Counted [2][]Reading // the kernel counters that Total contains, since this boot
-	// Moved is the CLOCK_BOOTTIME of the last sample that saw Total rise.
-	// Zero: not since the first sample of this boot.
+	Tally
+	Folded  uint64       // bytes of both directions that went to Ledger.Other
+	Counted [2][]Reading // the kernel counters that are accounted for, since this boot
+	// Moved is the CLOCK_BOOTTIME of the last sample that saw the counters
+	// rise. Zero: not since the first sample of this boot.
 	Moved     [2]time.Duration
 	MAC       MAC
 	Interface string
-	Since     time.Time // when the address was first met, by the wall clock
+	Since     time.Time // when the address became a client, by the wall clock; zero: it was only ever sent to
 	Seen      time.Time // the last sign of life; zero: none ever
 }
 
-// count takes the counters of one direction into the total and reports whether
-// that moved it, and whether a counter that was known is gone or fell. Both now
-// and what was counted before are sorted by ID.
-func (c *Client) count(d Direction, now []Reading) (moved, reset bool) {
+// count takes in the counters of one direction. It gives what has come since
+// they were last read, and whether a counter that was known is gone or fell.
+// Both now and what was counted before are sorted by ID.
+func (c *Client) count(d Direction, now []Reading) (moved Traffic, reset bool) {
 	known := c.Counted[d]
-	before := c.Total[d]
 	for _, r := range now {
 		for len(known) > 0 && compareIDs(known[0].ID, r.ID) < 0 {
 			known, reset = known[1:], true
@@ -52,17 +62,29 @@ func (c *Client) count(d Direction, now []Reading) (moved, reset bool) {
 			// Somebody zeroed it: what it shows has come since.
 			had, reset = Traffic{}, true
 		}
-		c.Total[d].Bytes = add(c.Total[d].Bytes, r.Bytes-had.Bytes)
-		c.Total[d].Packets = add(c.Total[d].Packets, r.Packets-had.Packets)
+		moved = moved.plus(Traffic{r.Bytes - had.Bytes, r.Packets - had.Packets})
 	}
 	c.Counted[d] = now
-	return c.Total[d] != before, reset || len(known) > 0
+	return moved, reset || len(known) > 0
 }
 
-// add stops at the largest total that there is: one that wrapped would fall.
-func add(a, b uint64) uint64 {
-	if sum := a + b; sum >= a {
-		return sum
+// change takes in the counters of one direction once the layout has changed. Those
+// of the old one that are there a last time give what has come. Those of the new
+// one may have counted the same packets all along: only what comes from now on is
+// new.
+func (c *Client) change(d Direction, now []Reading) (moved Traffic) {
+	old := slices.DeleteFunc(slices.Clone(now), func(r Reading) bool {
+		return !slices.ContainsFunc(c.Counted[d], func(known Reading) bool { return known.ID == r.ID })
+	})
+	moved, _ = c.count(d, old)
+	c.Counted[d] = slices.DeleteFunc(now, func(r Reading) bool { return slices.Contains(old, r) })
+	return moved
+}
+
+// lastMet is the last sign of life, or of having been configured.
+func (c *Client) lastMet() time.Time {
+	if c.Seen.After(c.Since) {
+		return c.Seen
 	}
-	return math.MaxUint64
+	return c.Since
 }

@@ -10,6 +10,7 @@ import (
 type Report struct {
 	Instant
 	Clients    []ClientReport // sorted by address
+	Other      *OtherReport   // nil: nothing was ever moved by anybody else
 	Rates      bool           // whether the clients' rates are known
 	Presence   bool           // whether it is known who is online
 	Accounting *Accounting
@@ -19,6 +20,9 @@ type Report struct {
 	// Changes are the probes that the people who watch the log have not seen:
 	// sources that began to fail, fail for another reason, or recovered.
 	Changes []Probe
+	// Idle are the counters that have counted nothing for so long that they
+	// may be deleted; Ledger.Forget has to know of those that were.
+	Idle []Counter
 }
 
 // ClientReport is one client's share of a Report.
@@ -33,4 +37,10 @@ type ClientReport struct {
 	Active     uint32     // live flows
 	Online     bool
 	Seen       time.Time // the last sign of life; zero: none ever
+}
+
+// OtherReport is the share of all who have no ClientReport.
+type OtherReport struct {
+	Total [2]Traffic // by Direction
+	Rate  [2]float64 // bits per second, by Direction
 }

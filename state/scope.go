@@ -1,8 +1,10 @@
 package state
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Scope tells which addresses can be clients.
@@ -76,4 +78,25 @@ func (s Scope) Contains(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// Present gives the clients that the kernel knows of: the neighbours with a sign
+// of life within the last while, and the ends of the flows. Either may be nil.
+func (s Scope) Present(lan *Neighborhood, flows *Flows, within time.Duration) []netip.Addr {
+	present := make(map[netip.Addr]bool)
+	if lan != nil {
+		for _, n := range lan.Neighbors {
+			// A STALE entry may stay long after its device has gone.
+			alive := n.State&confirmed != 0 || n.State&Stale != 0 && n.Confirmed <= within
+			if alive && !n.MAC.IsZero() && s.Contains(n.Addr) {
+				present[n.Addr] = true
+			}
+		}
+	}
+	if flows != nil {
+		for addr := range flows.Active {
+			present[addr] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(present), netip.Addr.Compare)
 }

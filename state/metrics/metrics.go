@@ -31,11 +31,16 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 			p.series(value(c), c.ip, c.client)
 		}
 	}
+	moving := clients
+	if r.Other != nil {
+		// Its empty address comes before every other one.
+		moving = slices.Insert(slices.Clone(clients), 0, newClient(state.ClientReport{Total: r.Other.Total, Rate: r.Other.Rate}, "", "other"))
+	}
 	both := func(name, help string, kind dto.MetricType, value func(c client, d state.Direction) float64) {
 		p.family(name, help, kind)
 		for _, d := range [...]state.Direction{state.Rx, state.Tx} {
 			direction := label("direction", d.String())
-			for _, c := range clients {
+			for _, c := range moving {
 				p.series(value(c, d), direction, c.ip, c.client)
 			}
 		}
@@ -79,6 +84,9 @@ func Render(r *state.Report, run Run) ([]byte, error) {
 	}
 
 	const self = "network_metrics_exporter_"
+	if r.Accounting != nil {
+		p.single(self+"accounting_full", "Whether a set of the accounting has no room left, so that new clients go uncounted: 1, or 0 if there is room.", gauge, number(r.Accounting.Full))
+	}
 	p.single(self+"accounting_resets_total", "Runs that found counters of the kernel gone or fallen without a reboot: what they had counted since the run before is lost.", counter, float64(r.Resets))
 	p.family(self+"build_info", "The program that wrote this file. Always 1.", gauge)
 	p.series(1, label("version", run.Version), label("goversion", run.GoVersion))
@@ -112,10 +120,14 @@ type client struct {
 func newClients(reports []state.ClientReport) []client {
 	clients := make([]client, len(reports))
 	for i, r := range reports {
-		clients[i] = client{r, label("ip", r.Addr.String()), label("client", r.Name)}
+		clients[i] = newClient(r, r.Addr.String(), r.Name)
 	}
 	slices.SortFunc(clients, func(a, b client) int { return cmp.Compare(a.ip.GetValue(), b.ip.GetValue()) })
 	return clients
+}
+
+func newClient(r state.ClientReport, ip, name string) client {
+	return client{r, label("ip", ip), label("client", name)}
 }
 
 func countOnline(clients []state.ClientReport) (n int) {

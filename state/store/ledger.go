@@ -19,9 +19,11 @@ import (
 // A ledger on disk is a line that names format and version, the fields in the
 // order of encode, and the CRC-32C of all that, big-endian. Numbers are varints
 // as in encoding/binary, strings and lists are preceded by their length.
+//
+// Version 2 added the fields that version 1 skips in decode.
 const (
 	magic   = "network-metrics-exporter ledger "
-	version = 1
+	version = 2
 )
 
 var (
@@ -38,8 +40,14 @@ func encode(l *state.Ledger) []byte {
 	e.b = append(e.b, magic+strconv.Itoa(version)+"\n"...)
 	e.string(l.Boot)
 	e.uint(uint64(l.Uptime))
+	e.uint(uint64(l.Opened))
 	e.time(l.Wall)
 	e.uint(l.Resets)
+	e.string(string(l.Layout))
+	e.uint(uint64(len(l.Settings)))
+	for _, s := range l.Settings {
+		e.string(s)
+	}
 	e.uint(uint64(len(l.Networks)))
 	for _, p := range l.Networks {
 		e.addr(p.Addr())
@@ -52,20 +60,23 @@ func encode(l *state.Ledger) []byte {
 	}
 	e.uint(uint64(len(l.Marks)))
 	for _, m := range l.Marks {
-		e.uint(uint64(m.Uptime))
+		e.uint(uint64(m))
+	}
+	for d := range l.Other.Total {
+		e.total(&l.Other, d)
+		e.marks(&l.Other, d, len(l.Marks))
 	}
 	e.uint(uint64(len(l.Clients)))
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
-		e.client(l.Clients[addr], l.Marks, addr)
+		e.client(l.Clients[addr], len(l.Marks))
 	}
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
-func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
+func (e *encoder) client(c state.Client, marks int) {
 	for d := range c.Total {
-		e.uint(c.Total[d].Bytes)
-		e.uint(c.Total[d].Packets)
+		e.total(&c.Tally, d)
 		e.uint(uint64(c.Moved[d]))
 		e.uint(uint64(len(c.Counted[d])))
 		for _, r := range c.Counted[d] {
@@ -74,15 +85,27 @@ func (e *encoder) client(c state.Client, marks []state.Mark, addr netip.Addr) {
 			e.uint(r.Bytes)
 			e.uint(r.Packets)
 		}
-		for _, m := range marks {
-			// What has come since the mark is a smaller number than its total.
-			e.uint(c.Total[d].Bytes - m.Bytes[addr][d])
-		}
+		e.marks(&c.Tally, d, marks)
 	}
+	e.uint(c.Folded)
 	e.b = append(e.b, c.MAC[:]...)
 	e.string(c.Interface)
 	e.time(c.Since)
 	e.time(c.Seen)
+}
+
+// total writes one direction of a tally, but for its marks.
+func (e *encoder) total(t *state.Tally, d int) {
+	e.uint(t.Total[d].Bytes)
+	e.uint(t.Total[d].Packets)
+}
+
+// marks writes those of one direction of a tally.
+func (e *encoder) marks(t *state.Tally, d, n int) {
+	for _, m := range t.Marks[:n] {
+		// What has come since the mark is a smaller number than its total.
+		e.uint(t.Total[d].Bytes - m[d])
+	}
 }
 
 // decode reads a ledger's file. Its errors are errDamaged or errNewer, with what
@@ -97,12 +120,13 @@ func decode(b []byte) (*state.Ledger, error) {
 	if checksum(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return nil, fmt.Errorf("%w: its checksum is wrong", errDamaged)
 	}
-	if v, err := strconv.Atoi(string(number)); err != nil || v < 1 || strconv.Itoa(v) != string(number) {
+	v, err := strconv.Atoi(string(number))
+	if err != nil || v < 1 || strconv.Itoa(v) != string(number) {
 		return nil, fmt.Errorf("%w: %q is no version", errDamaged, number)
 	} else if v > version {
 		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
 	}
-	d := decoder{b: body[len(head)+1:]}
+	d := decoder{b: body[len(head)+1:], version: v}
 	l := d.ledger()
 	if d.bad || len(d.b) > 0 {
 		return nil, fmt.Errorf("%w: it does not hold what its version should", errDamaged)
@@ -114,8 +138,19 @@ func (d *decoder) ledger() *state.Ledger {
 	l := &state.Ledger{Clients: make(map[netip.Addr]state.Client), Faults: make(map[state.Source]string)}
 	l.Boot = d.string()
 	l.Uptime = d.duration()
+	l.Opened = l.Uptime
+	if d.version >= 2 {
+		l.Opened = d.duration()
+	}
 	l.Wall = d.time()
 	l.Resets = d.uint()
+	l.Layout = state.Rules
+	if d.version >= 2 {
+		l.Layout = state.Layout(d.string())
+		for range d.items {
+			l.Settings = append(l.Settings, d.string())
+		}
+	}
 	for range d.items {
 		l.Networks = append(l.Networks, d.prefix())
 	}
@@ -129,7 +164,17 @@ func (d *decoder) ledger() *state.Ledger {
 		lastSource = source
 	}
 	for range d.items {
-		l.Marks = append(l.Marks, state.Mark{Uptime: d.duration(), Bytes: make(map[netip.Addr][2]uint64)})
+		l.Marks = append(l.Marks, d.duration())
+	}
+	if len(l.Marks) > len(l.Other.Marks) {
+		d.bad = true
+		return nil
+	}
+	if d.version >= 2 {
+		for dir := range l.Other.Total {
+			d.total(&l.Other, dir)
+			d.marks(&l.Other, dir, len(l.Marks))
+		}
 	}
 	var lastAddr netip.Addr
 	for range d.items {
@@ -137,16 +182,16 @@ func (d *decoder) ledger() *state.Ledger {
 		if !lastAddr.Less(addr) {
 			d.bad = true
 		}
-		l.Clients[addr] = d.client(l.Marks, addr)
+		l.Clients[addr] = d.client(len(l.Marks))
 		lastAddr = addr
 	}
 	return l
 }
 
-func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
+func (d *decoder) client(marks int) state.Client {
 	var c state.Client
 	for dir := range c.Total {
-		c.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
+		d.total(&c.Tally, dir)
 		c.Moved[dir] = d.duration()
 		for range d.items {
 			c.Counted[dir] = append(c.Counted[dir], state.Reading{
@@ -154,21 +199,32 @@ func (d *decoder) client(marks []state.Mark, addr netip.Addr) state.Client {
 				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
 			})
 		}
-		for _, m := range marks {
-			since := d.uint()
-			if since > c.Total[dir].Bytes {
-				d.bad = true
-			}
-			totals := m.Bytes[addr]
-			totals[dir] = c.Total[dir].Bytes - since
-			m.Bytes[addr] = totals
-		}
+		d.marks(&c.Tally, dir, marks)
+	}
+	if d.version >= 2 {
+		c.Folded = d.uint()
 	}
 	copy(c.MAC[:], d.bytes(len(c.MAC)))
 	c.Interface = d.string()
 	c.Since = d.time()
 	c.Seen = d.time()
 	return c
+}
+
+// total and marks read what encoder's write.
+func (d *decoder) total(t *state.Tally, dir int) {
+	t.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
+}
+
+func (d *decoder) marks(t *state.Tally, dir, n int) {
+	for i := range n {
+		since := d.uint()
+		if since > t.Total[dir].Bytes {
+			d.bad = true
+			return
+		}
+		t.Marks[i][dir] = t.Total[dir].Bytes - since
+	}
 }
 
 // encoder appends fields to b.
@@ -190,8 +246,9 @@ func (e *encoder) time(t time.Time) {
 // decoder takes fields from the front of b. The first that is not there, or is
 // nothing that encoder writes, makes it bad: all that follow are zero.
 type decoder struct {
-	b   []byte
-	bad bool
+	b       []byte
+	version int
+	bad     bool
 }
 
 func (d *decoder) bytes(n int) []byte {

@@ -109,6 +109,24 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	return &state.Ledger{}, &KeptAsideError{Path: path + suffix, Err: fmt.Errorf("read %s: %w", path, err)}
 }
 
+// Peek reads the ledger of the last run, an empty one if there is none, without
+// a lock and without changing anything, for whoever only looks.
+func Peek(path string) (*state.Ledger, error) {
+	path = filepath.Join(path, ledgerName)
+	data, err := read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &state.Ledger{}, nil
+	}
+	var l *state.Ledger
+	if err == nil {
+		l, err = decode(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return l, nil
+}
+
 // read gives the content of a file that is no larger than a ledger can be.
 func read(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
