@@ -95,13 +95,13 @@ let
   # A calendar does not drift, but divides minutes only.
   schedule =
     if cfg.updateInterval == 60 then
-      { OnCalendar = "*:*:0"; }
+      { OnCalendar = "*:*:00"; }
     else if lib.mod 60 cfg.updateInterval == 0 then
       { OnCalendar = "*:*:0/${toString cfg.updateInterval}"; }
     else
       {
-        OnActiveSec = "0";
-        OnUnitActiveSec = toString cfg.updateInterval;
+        OnBootSec = "0";
+        OnUnitActiveSec = "${toString cfg.updateInterval}s";
       };
 
   isLoopback = address: address == "localhost" || address == "::1" || lib.hasPrefix "127." address;
@@ -134,14 +134,7 @@ let
     {
       description = unit.Unit.Description;
       wantedBy = words (unit.Install.WantedBy or "");
-      # The file of settings that SourcePath names is not there.
-      unitConfig = removeAttrs unit.Unit (
-        [
-          "Description"
-          "SourcePath"
-        ]
-        ++ lib.attrNames relations
-      );
+      unitConfig = removeAttrs unit.Unit ([ "Description" ] ++ lib.attrNames relations);
     }
     // lib.mapAttrs' (name: value: lib.nameValuePair relations.${name} (words value)) (
       builtins.intersectAttrs relations unit.Unit
@@ -197,8 +190,8 @@ in
 
     listenAddress = mkOption {
       type = types.str;
-      default = if cfg.openFirewall then "" else "127.0.0.1";
-      defaultText = literalExpression ''if openFirewall then "" else "127.0.0.1"'';
+      default = if cfg.openFirewall then "" else "localhost";
+      defaultText = literalExpression ''if openFirewall then "" else "localhost"'';
       example = "192.168.10.1";
       description = "Address on which the metrics are served; empty for all of them.";
     };
@@ -303,8 +296,11 @@ in
     leases = mkOption {
       type = types.listOf types.path;
       default = [ "/var/lib/dnsmasq/dnsmasq.leases" ];
-      example = [ "/var/lib/kea/kea-leases4.csv" ];
-      description = "Lease files, of dnsmasq or Kea, from which clients get their names.";
+      example = [ "/srv/kea/leases4.csv" ];
+      description = ''
+        Lease files, of dnsmasq or Kea, from which clients get their names. The user
+        network-metrics-exporter has to be able to read them.
+      '';
     };
 
     hosts = mkOption {
