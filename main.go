@@ -163,18 +163,18 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	if needRates && !report.Rates {
 		return false, nil
 	}
-	text, err := metrics.Render(report, metrics.Run{
-		Duration:  time.Since(e.start),
-		Version:   cmp.Or(version.Version, "devel"),
-		GoVersion: version.GoVersion,
-	})
-	if err != nil {
-		return false, err
+	render := func(to io.Writer) error {
+		return metrics.Render(to, report, metrics.Run{
+			Duration:  time.Since(e.start),
+			Version:   cmp.Or(version.Version, "devel"),
+			GoVersion: version.GoVersion,
+			Protocols: e.protocols,
+		})
 	}
 	if e.output == "-" {
-		_, err = e.stdout.Write(text)
+		err = render(e.stdout)
 	} else {
-		err = store.Replace(e.output, 0o644, text)
+		err = store.Replace(e.output, 0o644, render)
 	}
 	return err == nil, err
 }
@@ -185,15 +185,18 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	var s state.Sample
 	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.interfaces) })
 	scope := state.NewScope(e.networks, e.interfaces, s.LAN, last.Networks)
-	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
-	// The clock is read beside the counters, as rates are theirs.
-	now, err := clock.Read()
+	begun, err := clock.Read()
 	if err != nil {
 		return nil, scope, err
 	}
-	s.Instant = now
-	if s.Conntrack != nil {
-		s.Conntrack.Uptime = now.Uptime
+	held := last.HeldFlows(begun, scope, e.Config)
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
+	// The clock is read beside the counters, as rates are theirs.
+	if s.Instant, err = clock.Read(); err != nil {
+		return nil, scope, err
+	}
+	if s.Conntrack != nil && held == nil {
+		s.Conntrack.Uptime = s.Uptime
 	}
 	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
 		return nftables.Account(nftables.Plan{
@@ -259,6 +262,7 @@ type settings struct {
 	accounting              state.Layout
 	leases, hosts           []string
 	leasesGiven, hostsGiven bool
+	protocols               bool // flows are told by protocol as well
 	wait                    bool
 	logging                 promslog.Config
 }
@@ -280,6 +284,9 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
 	app.Flag("state-dir", "Where to keep what the next run has to know.").
 		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
+	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
+		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
+	app.Flag("connections-by-protocol", "Tell the flows of each client by protocol as well.").BoolVar(&e.protocols)
 	list(app, "interface", "LAN interface: whose neighbours are clients. Repeatable.", "a name of an interface, of 1 to 15 characters",
 		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
 	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",
@@ -447,6 +454,11 @@ func parseLayout(text string) (state.Layout, bool) {
 func parseCount(text string) (int, bool) {
 	n, err := strconv.Atoi(text)
 	return n, err == nil && n >= 1 && n <= 1_000_000
+}
+
+func parsePercent(text string) (float64, bool) {
+	p, err := strconv.ParseFloat(text, 64)
+	return p, err == nil && p >= 0.1 && p <= 100
 }
 
 func parseDuration(text string) (time.Duration, bool) {

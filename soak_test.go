@@ -41,6 +41,7 @@ func TestSoak(t *testing.T) {
 		flows := make(map[netip.Addr]*lab.Flow)
 		sent := make(map[netip.Addr][2]uint64) // rx and tx
 
+		i.process(t)                                          // from now on everything is counted
 		var quarters [4]struct{ memory, state, series int64 } // the largest of each quarter of the runs
 		for n := range runs {
 			host := hosts[random.IntN(len(hosts))]

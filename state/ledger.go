@@ -2,7 +2,6 @@ package state
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -28,6 +27,9 @@ type Ledger struct {
 	// without a reboot that would explain it.
 	Resets uint64
 	Faults map[Source]string // the error of each source that failed, already reported
+	// Flows are the last counts of flows, without Entries and Limit; nil if the
+	// next run makes new ones whenever it comes.
+	Flows *Flows
 }
 
 // Client is what is remembered of an address. It outlives the address's
@@ -66,19 +68,6 @@ func (c *Client) count(d Direction, now []Reading) (moved Traffic, reset bool) {
 	}
 	c.Counted[d] = now
 	return moved, reset || len(known) > 0
-}
-
-// change takes in the counters of one direction once the layout has changed. Those
-// of the old one that are there a last time give what has come. Those of the new
-// one may have counted the same packets all along: only what comes from now on is
-// new.
-func (c *Client) change(d Direction, now []Reading) (moved Traffic) {
-	old := slices.DeleteFunc(slices.Clone(now), func(r Reading) bool {
-		return !slices.ContainsFunc(c.Counted[d], func(known Reading) bool { return known.ID == r.ID })
-	})
-	moved, _ = c.count(d, old)
-	c.Counted[d] = slices.DeleteFunc(now, func(r Reading) bool { return slices.Contains(old, r) })
-	return moved
 }
 
 // lastMet is the last sign of life, or of having been configured.

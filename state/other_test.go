@@ -144,20 +144,32 @@ func TestOtherSumsStayRight(t *testing.T) {
 
 // A layout that counted all along counted the same packets.
 func TestLayoutChanges(t *testing.T) {
-	_, report := play(t,
-		step{counters: []Counter{tx(laptop, 1, 1, 1000)}},
-		// The old counter is there a last time.
-		step{at: 2, layout: Sets, counters: []Counter{tx(laptop, 1, 1, 1500), element(laptop, Tx, 5000)}},
-		step{at: 4, layout: Sets, counters: []Counter{element(laptop, Tx, 5100), element(phone, Tx, 100)}},
-	)
-	if got := client(t, report, laptop).Total[Tx].Bytes; got != 1600 {
-		t.Errorf("the total is %d, want 1600", got)
-	}
-	if got := client(t, report, phone).Total[Tx].Bytes; got != 100 {
-		t.Errorf("the total of who came later is %d, want 100", got)
-	}
-	if report.Resets != 0 {
-		t.Errorf("%d resets, want none: nothing was lost", report.Resets)
+	for _, test := range []struct {
+		name    string
+		retired []Counter
+		want    uint64 // bytes of the laptop
+		want2   uint64 // bytes of the phone
+	}{
+		{"the old counters are gone", nil, 1100, 200},
+		{"the old counters are read a last time", []Counter{tx(laptop, 1, 1, 1500), tx(phone, 1, 2, 300)}, 1600, 500},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ledger, _ := play(t, step{counters: []Counter{tx(laptop, 1, 1, 1000)}})
+			now := step{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 5000)}}.sample()
+			now.Accounting.Retired = test.retired
+			ledger, _ = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+			now = step{at: 4, layout: Sets, counters: []Counter{element(laptop, Tx, 5100), element(phone, Tx, 200)}}.sample()
+			_, report := Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+			if got := client(t, report, laptop).Total[Tx].Bytes; got != test.want {
+				t.Errorf("the total is %d, want %d", got, test.want)
+			}
+			if got := client(t, report, phone).Total[Tx].Bytes; got != test.want2 {
+				t.Errorf("the total of who came later is %d, want %d", got, test.want2)
+			}
+			if report.Resets != 0 {
+				t.Errorf("%d resets, want none: nothing was lost", report.Resets)
+			}
+		})
 	}
 }
 
@@ -264,7 +276,7 @@ func TestPresent(t *testing.T) {
 		{Addr: netip.MustParseAddr("192.168.10.6"), MAC: laptopMAC, State: Failed},
 		{Addr: netip.MustParseAddr("10.0.0.1"), MAC: laptopMAC, State: Reachable},
 	}
-	flows := &Flows{Active: map[netip.Addr]uint32{netip.MustParseAddr("192.168.10.9"): 1, netip.MustParseAddr("192.168.10.2"): 1}}
+	flows := &Flows{Active: map[netip.Addr]Connections{netip.MustParseAddr("192.168.10.9"): {TCP: 1}, netip.MustParseAddr("192.168.10.2"): {UDP: 1}}}
 	scope := NewScope(lan, nil, nil, nil)
 	var got []string
 	for _, addr := range scope.Present(&Neighborhood{Neighbors: neighbors}, flows, hour) {

@@ -34,7 +34,7 @@ type ClientReport struct {
 	Interface  string
 	Total      [2]Traffic // by Direction
 	Rate       [2]float64 // bits per second, by Direction
-	Active     uint32     // live flows
+	Active     Connections
 	Online     bool
 	Seen       time.Time // the last sign of life; zero: none ever
 }

@@ -22,11 +22,11 @@ type Plan struct {
 
 // errNoChain tells that nothing is there that would count.
 var errNoChain = errors.New("nothing counts the clients' traffic: there is neither " + place +
-	" nor table inet " + ownTable + "; the README tells which rules to add")
+	" nor a set in table inet " + ownTable + "; choose another --accounting, which makes them")
 
 // Account puts what counts in place where anything of it is missing, takes away
-// what it made for another layout, and reads the counters. In the run that
-// changes the layout those that it took away are among them, for the last time.
+// what it made for another layout, and reads the counters: in the run that
+// changes the layout also those that it took away, for the last time.
 //
 // A ruleset in which nothing is missing is not written to. Objects of anyone else
 // are never touched; what of them stands in the way is an error. If there is an
@@ -79,7 +79,7 @@ func account(k kernel, p Plan) (*state.Accounting, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Counters = append(a.Counters, retired...)
+	a.Retired = retired
 	a.Flowtable, err = hasFlowtable(k)
 	return a, err
 }
@@ -90,7 +90,7 @@ func readAccounting(k kernel, layout state.Layout, own, filter contents) (*state
 	switch {
 	case layout == state.Rules, layout == state.Off && hasRules:
 		return &state.Accounting{Layout: state.Rules, Counters: ruleCounters(filter, filter.rules[trafficChain])}, nil
-	case layout == state.Off && own.table == nil:
+	case layout == state.Off && !own.hasClientSet():
 		return nil, errNoChain
 	}
 	counters, full, err := setCounters(k, own)

@@ -236,8 +236,7 @@ func clients(n int) (rules []string, want []state.Counter) {
 func TestReadNoChain(t *testing.T) {
 	t.Parallel()
 	const want = "nothing counts the clients' traffic: there is neither chain CLIENT_TRAFFIC in table inet filter" +
-		" nor table inet network_metrics;" +
-		" the README tells which rules to add"
+		" nor a set in table inet network_metrics; choose another --accounting, which makes them"
 	lab.Namespace(t, func(t *testing.T) {
 		for name, ruleset := range map[string]string{
 			"no ruleset":             "",

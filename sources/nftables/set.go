@@ -160,11 +160,11 @@ func (b *batch) elements(kind netlink.HeaderType, table, set string, id uint32, 
 	}
 }
 
-// readTraffic gives what the elements of a set count.
-func readTraffic(k kernel, table string, s set) (map[netip.Addr]state.Traffic, error) {
-	traffic := make(map[netip.Addr]state.Traffic, s.count)
-	others := 0
-	_, err := list(k, unix.NFT_MSG_GETSETELEM, netlink.Dump, func(e encoder) {
+// readTraffic gives what the elements of a set count, and how many there are.
+func readTraffic(k kernel, table string, s set) (traffic map[netip.Addr]state.Traffic, elements int, err error) {
+	traffic = make(map[netip.Addr]state.Traffic, s.count)
+	others := 0 // without counter: somebody put them there
+	_, err = list(k, unix.NFT_MSG_GETSETELEM, netlink.Dump, func(e encoder) {
 		e.String(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 		e.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
 	}, func(attrs []byte) (struct{}, error) {
@@ -178,14 +178,15 @@ func readTraffic(k kernel, table string, s set) (map[netip.Addr]state.Traffic, e
 			}
 		})
 	})
+	elements = len(traffic) + others
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("list elements of set %s in table inet %s: %w", s.name, table, err)
-	case len(traffic)+others < int(s.count):
-		// The set was rehashed under the kernel's hands.
-		return nil, errTorn
+		return nil, 0, fmt.Errorf("list elements of set %s in table inet %s: %w", s.name, table, err)
+	case elements < int(s.count):
+		// The set was rehashed under the kernel's hands, which nothing else tells.
+		return nil, 0, errTorn
 	}
-	return traffic, nil
+	return traffic, elements, nil
 }
 
 // eachElement decodes the body of NFT_MSG_NEWSETELEM.

@@ -99,6 +99,11 @@ func (c contents) foreign() string {
 	return ""
 }
 
+// hasClientSet reports whether there is a set to read.
+func (c contents) hasClientSet() bool {
+	return slices.ContainsFunc(clientSets(), func(want clientSet) bool { return want.holds(c.sets[want.name]) })
+}
+
 // isOurs reports whether a rule in our table is ours.
 func isOurs(r rule) bool { return strings.HasPrefix(r.comment, mark+" ") }
 
@@ -179,7 +184,7 @@ func setCounters(k kernel, own contents) (counters []state.Counter, full bool, e
 		if !ok || !c.holds(s) {
 			continue
 		}
-		traffic, err := readTraffic(k, ownTable, s)
+		traffic, elements, err := readTraffic(k, ownTable, s)
 		if err != nil {
 			return nil, false, err
 		}
@@ -190,7 +195,7 @@ func setCounters(k kernel, own contents) (counters []state.Counter, full bool, e
 				Reading:   state.Reading{ID: state.CounterID{Table: own.handle, Object: s.handle}, Traffic: t},
 			})
 		}
-		full = full || s.size > 0 && len(traffic) >= int(s.size)
+		full = full || s.size > 0 && elements >= int(s.size)
 	}
 	return counters, full, nil
 }

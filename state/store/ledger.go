@@ -71,6 +71,7 @@ func encode(l *state.Ledger) []byte {
 		e.addr(addr)
 		e.client(l.Clients[addr], len(l.Marks))
 	}
+	e.flows(l.Flows)
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
@@ -92,6 +93,24 @@ func (e *encoder) client(c state.Client, marks int) {
 	e.string(c.Interface)
 	e.time(c.Since)
 	e.time(c.Seen)
+}
+
+// flows writes a list of one, or none.
+func (e *encoder) flows(f *state.Flows) {
+	if f == nil {
+		e.uint(0)
+		return
+	}
+	e.uint(1)
+	e.uint(uint64(f.Uptime))
+	e.uint(uint64(f.Cost))
+	e.uint(uint64(len(f.Active)))
+	for _, addr := range slices.SortedFunc(maps.Keys(f.Active), netip.Addr.Compare) {
+		e.addr(addr)
+		for _, n := range f.Active[addr] {
+			e.uint(uint64(n))
+		}
+	}
 }
 
 // total writes one direction of a tally, but for its marks.
@@ -185,7 +204,35 @@ func (d *decoder) ledger() *state.Ledger {
 		l.Clients[addr] = d.client(len(l.Marks))
 		lastAddr = addr
 	}
+	if d.version >= 2 {
+		for range d.items {
+			d.bad = d.bad || l.Flows != nil
+			l.Flows = d.flows()
+		}
+	}
 	return l
+}
+
+func (d *decoder) flows() *state.Flows {
+	f := &state.Flows{Uptime: d.duration(), Cost: d.duration(), Active: make(map[netip.Addr]state.Connections)}
+	var last netip.Addr
+	for range d.items {
+		addr := d.addr()
+		if !last.Less(addr) {
+			d.bad = true
+		}
+		var c state.Connections
+		for i := range c {
+			n := d.uint()
+			if n > math.MaxUint32 {
+				d.bad = true
+			}
+			c[i] = uint32(n)
+		}
+		f.Active[addr] = c
+		last = addr
+	}
+	return f
 }
 
 func (d *decoder) client(marks int) state.Client {

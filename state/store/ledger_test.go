@@ -39,6 +39,11 @@ func fullLedger() *state.Ledger {
 		Total: [2]state.Traffic{{Bytes: math.MaxUint64, Packets: 3}, {Bytes: 1}},
 		Marks: [3][2]uint64{{7, 0}, {math.MaxUint64, 1}},
 	}
+	l.Flows = &state.Flows{
+		Active: map[netip.Addr]state.Connections{laptop: {1, math.MaxUint32, 0, 300}, phone: {}},
+		Uptime: 92 * time.Hour,
+		Cost:   250 * time.Millisecond,
+	}
 	c := l.Clients[phone]
 	c.Folded = 1 << 60
 	l.Clients[phone] = c

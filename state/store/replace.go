@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -9,18 +11,18 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Replace puts data in the place of the file at path: a reader finds the old
-// file or the new one, whole, also after a power cut. The file has the given
-// permissions whatever it had before. Written by root it belongs to the owner of
-// its directory, so that a run by hand does not lock the service out.
-func Replace(path string, perm os.FileMode, data []byte) error {
-	if err := replace(path, perm, data); err != nil {
+// Replace puts what write writes in the place of the file at path: a reader finds
+// the old file or the new one, whole, also after a power cut or an error. The file
+// has the given permissions whatever it had before. Written by root it belongs to
+// the owner of its directory, so that a run by hand does not lock the service out.
+func Replace(path string, perm os.FileMode, write func(io.Writer) error) error {
+	if err := replace(path, perm, write); err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return nil
 }
 
-func replace(path string, perm os.FileMode, data []byte) error {
+func replace(path string, perm os.FileMode, write func(io.Writer) error) error {
 	dir := filepath.Dir(path)
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(perm))
 	if err != nil {
@@ -30,7 +32,11 @@ func replace(path string, perm os.FileMode, data []byte) error {
 	if err := own(f.File, dir); err != nil {
 		return err
 	}
-	if _, err := f.Write(data); err != nil {
+	buffered := bufio.NewWriterSize(f, 64<<10)
+	if err := write(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
 		return err
 	}
 	return f.CloseAtomicallyReplace()

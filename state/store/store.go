@@ -156,7 +156,11 @@ func read(path string) ([]byte, error) {
 // Save puts the ledger in the place of the last run's. When it returns nil the
 // ledger is on the disk to stay: a total may be published.
 func (d *Dir) Save(l *state.Ledger) error {
-	if err := Replace(filepath.Join(d.path, ledgerName), 0o600, encode(l)); err != nil {
+	err := Replace(filepath.Join(d.path, ledgerName), 0o600, func(w io.Writer) error {
+		_, err := w.Write(encode(l))
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	// The rename itself has to survive a power cut, or the total of before
