@@ -29,20 +29,16 @@ let
 
   # Units as NixOS writes them (nixos/lib/systemd-lib.nix), without the variables
   # PATH, LOCALE_ARCHIVE and TZDIR that it adds to each service.
-  lines =
-    name: value:
-    lib.concatMap (v: [ "${name}=${if builtins.isBool v then lib.boolToString v else toString v}\n" ]) (
-      if lib.isList value then value else [ value ]
-    );
+  line = name: value: "${name}=${if builtins.isBool value then lib.boolToString value else toString value}\n";
   section =
     name: values:
     lib.optionalString (values != { }) (
-      "[${name}]\n" + lib.concatStrings (lib.concatLists (lib.mapAttrsToList lines values)) + "\n"
+      "[${name}]\n" + lib.concatStrings (lib.concatLists (lib.mapAttrsToList (name: map (line name)) values)) + "\n"
     );
   render =
     unit:
     section "Unit" (
-      lib.mapAttrs (_: toString) (
+      lib.mapAttrs (_: value: [ (toString value) ]) (
         lib.filterAttrs (_: value: value != [ ] && value != "") {
           Description = unit.description;
           After = unit.after;
@@ -55,7 +51,7 @@ let
         }
       )
       // unit.unitConfig
-      // lib.optionalAttrs (!(unit.restartIfChanged or true)) { X-RestartIfChanged = false; }
+      // lib.optionalAttrs (!(unit.restartIfChanged or true)) { X-RestartIfChanged = [ false ]; }
     )
     + section "Service" (unit.serviceConfig or { })
     + section "Timer" (unit.timerConfig or { });
@@ -75,6 +71,11 @@ in
   inherit (config) warnings users;
   failed = lib.concatMap (a: lib.optional (!a.assertion) a.message) config.assertions;
   defined = if config.services.network-metrics-exporter.enable then defined [ ] system.options definitions else [ ];
+  options = lib.mapAttrs (_: option: {
+    inherit (option) description;
+    text = option.defaultText.text or null;
+    value = if option ? defaultText then null else option.default;
+  }) system.options.services.network-metrics-exporter;
   etc = lib.mapAttrs (_: file: file.text) config.environment.etc;
   firewall = lib.mapAttrs (_: i: i.allowedTCPPorts) config.networking.firewall.interfaces;
   units = renderAll "service" config.systemd.services // renderAll "timer" config.systemd.timers;

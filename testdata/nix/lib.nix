@@ -208,6 +208,7 @@ let
     optionals = condition: list: if condition then list else [ ];
     optionalAttrs = condition: set: if condition then set else { };
     optionalString = condition: text: if condition then text else "";
+    singleton = value: [ value ];
     splitString = separator: text: filter isString (split (lib.escapeRegex separator) text);
     unique = foldl' (list: value: if elem value list then list else list ++ [ value ]) [ ];
 
@@ -281,6 +282,14 @@ let
             lib.genAttrs names (name: (merge name).value);
         };
       bool = mkType "boolean" isBool;
+      coercedTo =
+        from: coerce: to:
+        mkType "${to.description} or ${from.description} convertible to it" (
+          value: from.check value || to.check value
+        )
+        // {
+          merge = path: values: to.merge path (map (v: if from.check v then coerce v else v) values);
+        };
       enum =
         values:
         mkType "one of ${concatStringsSep ", " (map toJSON values)}" (value: elem value values);
@@ -381,6 +390,7 @@ let
         else
           [
             {
+              key = if isPath module then toString module else null;
               options = body.options or { };
               config = if long then body.config or { } else removeAttrs body [ "imports" ];
             }
@@ -389,7 +399,10 @@ let
       arguments = specialArgs // {
         inherit config;
       };
-      loaded = concatMap load modules;
+      # A file that is imported twice counts once.
+      loaded = foldl' (
+        list: m: if m.key != null && elem m.key (catAttrs "key" list) then list else list ++ [ m ]
+      ) [ ] (concatMap load modules);
       options = foldl' (mergeTrees path) { } (catAttrs "options" loaded);
       config = evalTree path options (catAttrs "config" loaded);
     in

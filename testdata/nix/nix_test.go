@@ -53,8 +53,13 @@ type system struct {
 	Failed, Warnings, Defined, Tmpfiles []string
 	Etc                                 map[string]string
 	Firewall                            map[string][]int
-	Units                               map[string]string
-	WantedBy                            map[string][]string
+	Options                             map[string]struct {
+		Description string
+		Text        *string // of the default, where it is an expression
+		Value       any
+	}
+	Units    map[string]string
+	WantedBy map[string][]string
 }
 
 // configure evaluates the module with a configuration in Nix.
@@ -749,6 +754,75 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestREADMEOptions compares the README's table of options with those of the module.
+func TestREADMEOptions(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(read(t, "README.md"), "\n## NixOS\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	s := mustConfigure(t, "")
+	var names []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*?)` \\|").FindAllStringSubmatch(section, -1) {
+		name, text := row[1], row[2]
+		names = append(names, name)
+		option := s.Options[name]
+		if option.Text != nil {
+			if text != *option.Text {
+				t.Errorf("%s: the default is documented as %s, and as %s in the module", name, text, *option.Text)
+			}
+			continue
+		}
+		var value any
+		if err := evaluate(t, text, &value); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(option.Value, value); diff != "" {
+			t.Errorf("default of %s (-module +README):\n%s", name, diff)
+		}
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(s.Options)), names); diff != "" {
+		t.Errorf("options (-module +README):\n%s", diff)
+	}
+	for name, option := range s.Options {
+		if !regexp.MustCompile(`(?s)^[A-Z].*\.\s*$`).MatchString(option.Description) {
+			t.Errorf("%s is described as %q", name, option.Description)
+		}
+	}
+}
+
+// TestREADMEConfigurations takes the configurations out of the README.
+func TestREADMEConfigurations(t *testing.T) {
+	t.Parallel()
+	blocks := regexp.MustCompile("(?s)```nix\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("the README has %d blocks of Nix, want a flake and one for Kea", len(blocks))
+	}
+	path := filepath.Join(t.TempDir(), "flake.nix")
+	if err := os.WriteFile(path, []byte(blocks[0][1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := mustConfigure(t, fmt.Sprintf(`imports =
+		let
+			flake = import %s;
+			router = (flake.outputs {
+				nixpkgs.lib.nixosSystem = system: system;
+				network-metrics-exporter = (import ../../flake.nix).outputs { self = { }; nixpkgs.lib = import ./lib.nix; };
+			}).nixosConfigurations.router;
+		in
+		# configuration.nix is yours
+		map (module: if builtins.isPath module then { } else module) router.modules;
+		%s`, path, blocks[1][1]))
+	flags := strings.Join(s.command(t, service, "ExecStart"), " ")
+	if !strings.Contains(flags, "--interface=br-lan --leases=/var/lib/kea/dhcp4.leases") {
+		t.Errorf("started with %s", flags)
+	}
+	for _, capability := range []string{"CAP_NET_ADMIN", "CAP_DAC_READ_SEARCH"} {
+		if line := "Service.AmbientCapabilities=" + capability; !slices.Contains(settings(s.Units[service]), line) {
+			t.Errorf("no %s in\n%s", line, s.Units[service])
+		}
+	}
 }
 
 // TestGo holds the go line of go.mod to the Go that builds packages in the oldest

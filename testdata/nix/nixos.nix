@@ -1,6 +1,5 @@
-# The options of NixOS that the module may touch, and no others, with their types:
-# to define another one is an error. What the value of an option is checked for
-# in NixOS it is checked for here.
+# The options of NixOS that the module and the README's configurations touch, and no
+# others, with their types: to define another one is an error.
 { lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -10,11 +9,11 @@ let
   flag = option types.bool;
 
   # A value in a section of a unit; a list is that many lines.
-  value = types.anything // {
-    description = "systemd option";
-    check =
-      v: lib.all (v: lib.isString v || builtins.isInt v || builtins.isBool v) (if lib.isList v then v else [ v ]);
+  atom = types.anything // {
+    description = "string, integer or boolean";
+    check = v: lib.isString v || builtins.isInt v || builtins.isBool v;
   };
+  value = types.coercedTo atom lib.singleton (types.listOf atom);
   section = option (types.attrsOf value) { };
   unit = {
     description = text;
@@ -66,6 +65,8 @@ in
     networking.nftables.enable = flag false;
     networking.nftables.ruleset = option types.lines "";
 
+    services.prometheus.enable = flag false;
+    services.prometheus.scrapeConfigs = option (types.listOf types.anything) [ ];
     services.prometheus.exporters.node = {
       enable = flag false;
       port = option types.port 9100;
