@@ -108,7 +108,7 @@ func (e *exporter) sample() error {
 // teardown removes what the accounting made. It waits for a run that is at work,
 // which would put it back.
 func (e *exporter) teardown() error {
-	dir, err := store.Open(e.stateDir, lockPatience)
+	dir, err := e.place.Open(lockPatience)
 	if err == nil {
 		defer dir.Close()
 	}
@@ -125,13 +125,13 @@ func (e *exporter) teardown() error {
 // no total is ever seen that a later run does not know of. With needRates a
 // sample that has nothing to be compared with is saved and not published.
 func (e *exporter) once(needRates bool) (wrote bool, err error) {
-	dir, err := store.Open(e.stateDir, lockPatience)
+	dir, err := e.place.Open(lockPatience)
 	if err != nil {
 		return false, err
 	}
 	defer dir.Close()
 	last, err := dir.Load()
-	if aside := (*store.KeptAsideError)(nil); errors.As(err, &aside) {
+	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
 		e.log.Warn("state lost", "err", err)
 	} else if err != nil {
 		return false, err
@@ -259,16 +259,17 @@ const (
 // settings are what the command line says.
 type settings struct {
 	state.Config
-	command          string
-	given            []string // the flags that were set, but for those of the moment
-	output, stateDir string
-	interfaces       []string
-	networks         []netip.Prefix
-	accounting       state.Layout
-	leases, hosts    []string
-	protocols        bool // flows are told by protocol as well
-	wait             bool
-	logging          promslog.Config
+	command       string
+	given         []string // the flags that were set, but for those of the moment
+	output        string
+	place         store.Place
+	interfaces    []string
+	networks      []netip.Prefix
+	accounting    state.Layout
+	leases, hosts []string
+	protocols     bool // flows are told by protocol as well
+	wait          bool
+	logging       promslog.Config
 }
 
 // parse reads the command line. Done means that the user was told what was asked
@@ -287,7 +288,10 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.Flag("output", "The file to replace, which node_exporter has to find; - for standard output.").
 		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
 	app.Flag("state-dir", "Where to keep what the next run has to know.").
-		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
+		Default("/var/lib/network-metrics-exporter").StringVar(&e.place.Dir)
+	single(app, "checkpoint-interval", "How long the state may live in memory, on /run, between two checkpoints on the disk; 0: every run writes to the disk.", "0 or a duration such as 60s",
+		parseDuration, &e.place.Interval).Default("0")
+	e.place.Runtime, _, _ = strings.Cut(cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), "/run/network-metrics-exporter"), ":") // systemd.exec(5)
 	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
 		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
 	app.Flag("connections-by-protocol", "Tell the flows of each client by protocol as well.").BoolVar(&e.protocols)
@@ -366,7 +370,7 @@ func flagName(flag string) string {
 // recall fills in what the command line does not say from the settings of the
 // last run.
 func (e *exporter) recall(args []string) error {
-	last, err := store.Peek(e.stateDir)
+	last, err := e.place.Peek()
 	if err != nil {
 		return err
 	}
@@ -472,8 +476,13 @@ func parseDuration(text string) (time.Duration, bool) {
 
 // makeDirectories makes sure of the directories that files are to be put in.
 func (s *settings) makeDirectories() error {
-	if err := makeDirectory(s.stateDir); err != nil {
-		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.stateDir, err)
+	if err := makeDirectory(s.place.Dir); err != nil {
+		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.place.Dir, err)
+	}
+	if s.place.Interval > 0 {
+		if err := makeDirectory(s.place.Runtime); err != nil {
+			return fmt.Errorf("--checkpoint-interval=%v: want a directory in memory that can be written to: %w", s.place.Interval, err)
+		}
 	}
 	if s.output == "-" {
 		return nil

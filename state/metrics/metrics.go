@@ -84,8 +84,12 @@ func Render(to io.Writer, r *state.Report, run Run) error {
 	both("client_traffic_packets", "IP packets forwarded to (rx) and from (tx) the client.", counter,
 		func(c *client, d state.Direction) float64 { return float64(c.Total[d].Packets) })
 	if r.Rates {
+		both("client_traffic_rate_avg_bps", "Bits per second forwarded to (rx) and from (tx) the client over the last minute.", gauge,
+			func(c *client, d state.Direction) float64 { return c.Average[d] })
 		both("client_traffic_rate_bps", "Bits per second forwarded to (rx) and from (tx) the client over the last interval.", gauge,
 			func(c *client, d state.Direction) float64 { return c.Rate[d] })
+		both("client_traffic_rate_peak_bps", "Highest client_traffic_rate_bps of the last minute, seen by all runs.", gauge,
+			func(c *client, d state.Direction) float64 { return c.Peak[d] })
 	}
 
 	p.single("network_clients_known", "Clients in the metrics.", gauge, float64(len(clients)))
@@ -121,6 +125,7 @@ func Render(to io.Writer, r *state.Report, run Run) error {
 	for _, s := range probes {
 		p.series(number(s.Err == nil), string(s.Source))
 	}
+	p.single(self+"state_losses_total", "Runs that found the state of the run before gone or damaged, and went on from an older one or none.", counter, float64(r.Losses))
 	return p.end()
 }
 

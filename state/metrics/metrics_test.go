@@ -53,6 +53,7 @@ func fullReport() *state.Report {
 		Accounting: &state.Accounting{Flowtable: true},
 		Conntrack:  &state.Flows{Uptime: time.Hour - 2500*time.Millisecond, Entries: 4711, Limit: 262144},
 		Resets:     3,
+		Losses:     2,
 		Other: &state.OtherReport{
 			Total: [2]state.Traffic{state.Rx: {Bytes: 1 << 30, Packets: 1 << 20}, state.Tx: {Bytes: 60, Packets: 1}},
 			Rate:  [2]float64{state.Rx: 512},
@@ -68,7 +69,8 @@ func fullReport() *state.Report {
 				Addr: netip.MustParseAddr("192.168.10.9"), Name: "laptop", NameSource: state.FromDHCP,
 				MAC: state.MAC{0x00, 0x00, 0x5e, 0x00, 0x53, 0x09}, Interface: "br-lan",
 				Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
-				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, Online: true, Seen: wall,
+				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Peak: [2]float64{state.Rx: 1e9, state.Tx: 1}, Average: [2]float64{state.Rx: 1e8 / 3, state.Tx: 0.01},
+				Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, Online: true, Seen: wall,
 			},
 			{
 				Addr: netip.MustParseAddr("192.168.10.10"), Name: "printer", NameSource: state.FromHosts,
@@ -147,7 +149,9 @@ func TestRenderUnknown(t *testing.T) {
 			"network_metrics_exporter_accounting_full", "network_metrics_exporter_flowtable_active",
 		}},
 		"presence": {func(r *state.Report) { r.Presence = false }, []string{"client_status", "network_clients_online"}},
-		"rates":    {func(r *state.Report) { r.Rates = false }, []string{"client_traffic_rate_bps"}},
+		"rates": {func(r *state.Report) { r.Rates = false }, []string{
+			"client_traffic_rate_avg_bps", "client_traffic_rate_bps", "client_traffic_rate_peak_bps",
+		}},
 		"probes": {func(r *state.Report) { r.Probes = nil }, []string{
 			"network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",
 		}},
@@ -158,11 +162,13 @@ func TestRenderUnknown(t *testing.T) {
 		}, []string{"client_last_seen_timestamp_seconds"}},
 		"clients": {func(r *state.Report) { r.Clients, r.Other = nil, nil }, []string{
 			"client_active_connections", "client_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
-			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
+			"client_traffic_bytes", "client_traffic_packets",
+			"client_traffic_rate_avg_bps", "client_traffic_rate_bps", "client_traffic_rate_peak_bps",
 		}},
 		"all": {func(r *state.Report) { *r = state.Report{} }, []string{
 			"client_active_connections", "client_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
-			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
+			"client_traffic_bytes", "client_traffic_packets",
+			"client_traffic_rate_avg_bps", "client_traffic_rate_bps", "client_traffic_rate_peak_bps",
 			"network_clients_online", "network_conntrack_entries", "network_conntrack_limit",
 			"network_metrics_exporter_accounting_full", "network_metrics_exporter_conntrack_age_seconds",
 			"network_metrics_exporter_flowtable_active", "network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",

@@ -36,7 +36,9 @@ boot() { # in namespaces of its own
 		touch $root/dev/$device
 		mount --bind /dev/$device $root/dev/$device
 	done
-	mkdir $root/dev/shm
+	mkdir $root/dev/{pts,shm}
+	mount -t devpts -o newinstance,ptmxmode=666 devpts $root/dev/pts
+	ln -s pts/ptmx $root/dev/ptmx
 
 	cd $root
 	mkdir -p old
