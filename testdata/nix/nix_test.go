@@ -5,8 +5,6 @@
 package nix_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/version"
@@ -33,21 +31,6 @@ const root = "../.."
 // store is where the packages of pkgs.nix are said to be.
 const store = "/nix/store/00000000000000000000000000000000-"
 
-// evaluate gives the value of an expression. Nix prints what it has of one before
-// it comes upon an error: its exit status tells.
-func evaluate(t *testing.T, expression string, into any) error {
-	t.Helper()
-	lab.Need(t, "nix-instantiate")
-	cmd := exec.CommandContext(t.Context(), "nix-instantiate", "--store", "dummy://", "--option", "build-users-group", "",
-		"--eval", "--strict", "--json", "--expr", expression)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return errors.New(strings.TrimSpace(stderr.String()))
-	}
-	return json.Unmarshal(stdout.Bytes(), into)
-}
-
 // A system is what the module makes of a configuration: see eval.nix.
 type system struct {
 	Failed, Warnings, Defined, Tmpfiles []string
@@ -66,7 +49,7 @@ type system struct {
 func configure(t *testing.T, configuration string) (*system, error) {
 	t.Helper()
 	var s system
-	err := evaluate(t, fmt.Sprintf("import ./eval.nix { configuration = { %s }; }", configuration), &s)
+	err := lab.Nix(t, fmt.Sprintf("import ./eval.nix { configuration = { %s }; }", configuration), &s)
 	for _, messages := range [][]string{s.Failed, s.Warnings} {
 		for i := range messages {
 			messages[i] = strings.Join(strings.Fields(messages[i]), " ")
@@ -613,7 +596,7 @@ type flake struct {
 func evaluateFlake(t *testing.T) *flake {
 	t.Helper()
 	var f flake
-	if err := evaluate(t, "import ./flake.nix { }", &f); err != nil {
+	if err := lab.Nix(t, "import ./flake.nix { }", &f); err != nil {
 		t.Fatal(err)
 	}
 	return &f
@@ -774,7 +757,7 @@ func TestREADMEOptions(t *testing.T) {
 			continue
 		}
 		var value any
-		if err := evaluate(t, text, &value); err != nil {
+		if err := lab.Nix(t, text, &value); err != nil {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(option.Value, value); diff != "" {
