@@ -218,7 +218,7 @@ func totals(t *testing.T, r *router) {
 	served := r.served(t)
 	for key, want := range map[string]float64{
 		`client_status{client="laptop",ip="192.168.10.100"}`:             1,
-		`client_active_connections{client="laptop",ip="192.168.10.100"}`: 1,
+		`client_active_connections{client="laptop",ip="192.168.10.100"}`: packets,
 		`network_metrics_exporter_source_up{source="nftables"}`:          1,
 		`network_metrics_exporter_source_up{source="conntrack"}`:         1,
 		`network_metrics_exporter_source_up{source="dhcp"}`:              1,
@@ -239,7 +239,7 @@ func interval(t *testing.T, r *router) {
 		{"60", "OnCalendar=*-*-* *:*:00 "},
 		{"7", "OnUnitActiveUSec=7s "},
 		{"90", "OnUnitActiveUSec=1min 30s "},
-		{"2.5", "OnUnitActiveUSec=2.500s "},
+		{"2.5", "OnUnitActiveUSec=2.5"},
 		// Refused by the program, so the timer stays as it was.
 		{"0", "OnCalendar=*-*-* *:*:00/2 "},
 		{"0.01", "OnCalendar=*-*-* *:*:00/2 "},
@@ -369,6 +369,10 @@ func shutdown(t *testing.T, r *router) {
 	r.run(t, "systemctl", "daemon-reload")
 	before := r.served(t)
 	sent := r.send(t)
+	if now := r.published(t); now[strings.Replace(tx, `client="laptop",direction="tx",ip="192.168.10.100"`, `direction="tx",ip="192.168.10.100",client="laptop"`, 1)] != before[tx] {
+		t.Fatal("there was a sample that was not to be")
+	}
+	r.run(t, "kill", "-KILL", r.lab) // it heeds no other signal
 	r.shutDown(t)
 	r.boot(t, nil)
 	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
@@ -427,9 +431,10 @@ func (r *router) startLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.run(t, "mkdir", "-p", "/var/lib/dnsmasq")
-	// Its mounts are its own; it ends with the machine.
-	cmd := r.command(context.Background(), "unshare", "--mount", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
-		"bash", "-c", script+" && echo $$ && exec sleep infinity")
+	// Its mounts are its own, and its pid namespace is one that lab.sh can tell; it
+	// ends with the machine. It prints which process it is outside.
+	cmd := r.command(context.Background(), "unshare", "--mount", "--pid", "--fork", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
+		"bash", "-c", script+` && while read -r key pid _; do [ $key != NSpid: ] || echo $pid; done </proc/self/status && exec sleep infinity`)
 	var log strings.Builder
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()
@@ -445,12 +450,15 @@ func (r *router) startLab(t *testing.T) {
 	}
 }
 
-// send has the laptop send packets through the router, and gives their bytes.
+const packets = 10
+
+// send has the laptop send packets through the router, and gives their bytes. Each
+// is of a flow of its own: nobody listens, and a socket would be told.
 func (r *router) send(t *testing.T) (bytes float64) {
 	t.Helper()
-	const packets, payload, headers = 10, 1000, 20 + 8 // RFC 791, RFC 768
+	const payload, headers = 1000, 20 + 8 // RFC 791, RFC 768
 	r.run(t, "nsenter", "--target", r.lab, "--mount", "ip", "netns", "exec", "laptop",
-		"bash", "-c", fmt.Sprintf("exec 3>/dev/udp/203.0.113.2/9; for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >&3 || true; done", packets, payload))
+		"bash", "-c", fmt.Sprintf("for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >/dev/udp/203.0.113.2/9; done", packets, payload))
 	return packets * (payload + headers)
 }
 
