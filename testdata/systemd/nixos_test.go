@@ -23,7 +23,7 @@ func TestNixOS(t *testing.T) {
 		Tmpfiles []string
 	}
 	err := lab.Nix(t, `import ../nix/eval.nix {
-		configuration.services.network-metrics-exporter = { enable = true; networks = [ ]; checkpointInterval = "60s"; };
+		configuration.services.network-metrics-exporter = { enable = true; updateInterval = 1; networks = [ ]; checkpointInterval = "60s"; };
 	}`, &nixos)
 	if err != nil {
 		t.Fatal(err)
@@ -112,39 +112,20 @@ func TestNixOS(t *testing.T) {
 	}
 }
 
-// fillStore puts the programs where units look for them.
+// fillStore puts the programs where the units look for them.
 func (r *router) fillStore(t *testing.T, units map[string]string) {
 	t.Helper()
+	own := filepath.Join(t.TempDir(), "network-metrics-exporter")
+	lab.Command(t, "go", "build", "-C", repository, "-o", own, ".")
+	programs := map[string]string{"network-metrics-exporter": own, "node_exporter": "prometheus-node-exporter", "rm": "rm"}
 	for _, unit := range units {
-		for _, program := range regexp.MustCompile(`/nix/store/[^"]*/bin/[^"]*`).FindAllString(unit, -1) {
-			path := r.path(program)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
+		for _, path := range regexp.MustCompile(`/nix/store/[^"]*/bin/[^"]*`).FindAllString(unit, -1) {
+			found, err := exec.LookPath(programs[filepath.Base(path)])
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
 			}
-			switch filepath.Base(program) {
-			case "network-metrics-exporter":
-				lab.Command(t, "go", "build", "-C", repository, "-o", path, ".")
-			case "node_exporter":
-				r.copyProgram(t, "prometheus-node-exporter", path)
-			default:
-				r.copyProgram(t, filepath.Base(program), path)
-			}
+			lab.Command(t, "install", "-D", found, r.path(path))
 		}
-	}
-}
-
-func (r *router) copyProgram(t *testing.T, name, path string) {
-	t.Helper()
-	found, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(found)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, text, 0o755); err != nil {
-		t.Fatal(err)
 	}
 }
 
