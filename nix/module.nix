@@ -86,6 +86,7 @@ let
     "--leases" = "leases";
     "--hosts" = "hosts";
     "--reverse-dns" = "reverseDns";
+    "--no-reverse-dns" = "reverseDns";
     "--checkpoint-interval" = "checkpointInterval";
   };
   taken = lib.filter (flag: ownFlags ? ${flag}) (
@@ -410,7 +411,7 @@ in
         lib.optional
           (
             cfg.networks == [ cfg.networkPrefix ]
-            && lib.length (words (lib.replaceStrings [ "." ] [ " " ] cfg.networkPrefix)) < 4
+            && !lib.hasInfix "/" cfg.networkPrefix
             && lanAddresses != [ ]
             && !lib.any (lib.hasPrefix "${cfg.networkPrefix}.") lanAddresses
           )

@@ -798,15 +798,17 @@ func TestREADMEConfigurations(t *testing.T) {
 			}).nixosConfigurations.router;
 		in
 		# configuration.nix is yours
-		map (module: if builtins.isPath module then { } else module) router.modules;
-		%s`, path, blocks[1][1]))
+		map (module: if builtins.isPath module then { } else module) router.modules
+		++ [ (let lib = import ./lib.nix; in { %s }) ];`, path, blocks[1][1]))
 	flags := strings.Join(s.command(t, service, "ExecStart"), " ")
 	if !strings.Contains(flags, "--interface=br-lan --leases=/var/lib/kea/dhcp4.leases") {
 		t.Errorf("started with %s", flags)
 	}
-	for _, capability := range []string{"CAP_NET_ADMIN", "CAP_DAC_READ_SEARCH"} {
-		if line := "Service.AmbientCapabilities=" + capability; !slices.Contains(settings(s.Units[service]), line) {
-			t.Errorf("no %s in\n%s", line, s.Units[service])
+	for _, unit := range []string{service, "network-metrics-exporter-stop.service"} {
+		for _, capability := range []string{"CAP_NET_ADMIN", "CAP_DAC_READ_SEARCH"} {
+			if line := "Service.AmbientCapabilities=" + capability; !slices.Contains(settings(s.Units[unit]), line) {
+				t.Errorf("no %s in\n%s", line, s.Units[unit])
+			}
 		}
 	}
 }
