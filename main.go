@@ -144,11 +144,11 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	next, report := state.Compare(last, now, scope, e.Config)
 	next.Settings = e.given
 	if e.accounting != state.Off && len(report.Idle) > 0 {
-		if err := nftables.Forget(report.Idle, report.Accounting.Layout); err != nil {
+		deleted, err := nftables.Forget(report.Idle, report.Accounting.Layout)
+		if err != nil {
 			e.log.Warn("idle counters not deleted", "err", err)
-		} else {
-			next.Forget(report.Idle)
 		}
+		next.Forget(deleted)
 	}
 	if err := dir.Save(next); err != nil {
 		return false, err

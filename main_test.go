@@ -162,7 +162,6 @@ var none = math.NaN()
 func TestMainJob(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		lab.Command(t, "ip", "neigh", "add", "192.168.10.77", "dev", "br-lan", "lladdr", "00:1b:63:00:00:77", "nud", "permanent")
 		lab.Command(t, "conntrack", "-F")
 		i := install(t, r)
@@ -256,7 +255,6 @@ func TestMainJob(t *testing.T) {
 func TestNAT(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		// Port 8080 of the router is the phone's, from outside and, by a
 		// hairpin, from the LAN.
 		lab.Nft(t, `
@@ -290,7 +288,7 @@ func TestTotalsNeverFall(t *testing.T) {
 		i := install(t, r)
 		flow := lab.UDP(t, "udp4", r.Phone, r.Server)
 		total := flow.Send(t, 100, 1000)
-		i.run(t).expect(t, series{up: float64(total), resets: 0})
+		i.run(t, "--accounting=off").expect(t, series{up: float64(total), resets: 0})
 
 		ruleset := lab.Command(t, "nft", "-s", "list", "ruleset")
 		for n, test := range []struct{ name, nft string }{
@@ -305,14 +303,14 @@ func TestTotalsNeverFall(t *testing.T) {
 			if test.name == "rule added again" {
 				total += sent // two rules with one comment add up
 			}
-			got := i.run(t)
+			got := i.run(t, "--accounting=off")
 			if got[up] != float64(total) {
 				t.Fatalf("%s: %v bytes, want %d", test.name, got[up], total)
 			}
 		}
 
 		lab.Nft(t, "flush ruleset")
-		got, log := i.runLogging(t)
+		got, log := i.runLogging(t, "--accounting=off")
 		got.expect(t, series{
 			up: float64(total),
 			`network_metrics_exporter_source_up{source="nftables"}`: 0,
@@ -320,12 +318,12 @@ func TestTotalsNeverFall(t *testing.T) {
 		if !strings.Contains(log, "CLIENT_TRAFFIC") || strings.Count(log, "\n") != 1 {
 			t.Errorf("a flushed ruleset is reported as:\n%s", log)
 		}
-		if _, log := i.runLogging(t); log != "" {
+		if _, log := i.runLogging(t, "--accounting=off"); log != "" {
 			t.Errorf("it is reported again:\n%s", log)
 		}
 		lab.Nft(t, ruleset)
 		total += flow.Send(t, 10, 10)
-		got, log = i.runLogging(t)
+		got, log = i.runLogging(t, "--accounting=off")
 		got.expect(t, series{up: float64(total), `network_metrics_exporter_source_up{source="nftables"}`: 1})
 		if got[resets] < 3 {
 			t.Errorf("%v resets, want 3 at least", got[resets])
@@ -340,7 +338,6 @@ func TestTotalsNeverFall(t *testing.T) {
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		for _, test := range []struct {
 			name   string
 			damage func([]byte) []byte
@@ -398,13 +395,13 @@ func TestSourcesFail(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				i := install(t, r)
 				for _, log := range []string{test.log, ""} {
-					got, said := i.runLogging(t, test.flags...)
+					got, said := i.runLogging(t, append(test.flags, "--accounting=off")...)
 					got.expect(t, test.want)
 					if !strings.Contains(said, log) || strings.Count(said, "\n") != min(1, len(log)) {
 						t.Errorf("reported as:\n%s", said)
 					}
 				}
-				if _, said := i.runLogging(t); strings.Count(said, "\n") != 1 || !strings.Contains(said, "works again") {
+				if _, said := i.runLogging(t, "--accounting=off"); strings.Count(said, "\n") != 1 || !strings.Contains(said, "works again") {
 					t.Errorf("recovery is reported as:\n%s", said)
 				}
 			})
@@ -450,7 +447,6 @@ func TestWithoutRights(t *testing.T) {
 func TestWait(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		i := install(t, r)
 		var stdout, stderr bytes.Buffer
 		args := slices.Replace(i.args("--wait"), 0, 1, "--output=-")
@@ -470,7 +466,6 @@ func TestWait(t *testing.T) {
 func TestFile(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		i := install(t, r)
 		if err := os.WriteFile(i.prom(), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -690,7 +685,6 @@ func TestREADMEFlags(t *testing.T) {
 func TestREADMEMetrics(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, rules)
 		i := install(t, r)
 		i.run(t)
 		time.Sleep(interval)

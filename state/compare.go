@@ -108,37 +108,20 @@ func (l *Ledger) open(now Instant) *Ledger {
 }
 
 // count takes in all counters of a sample and gives what each address has moved
-// since the last one. Counters of another layout than the last sample's may have
-// counted the same packets all along: only what comes from now on is new.
+// since the last one.
 func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
-	type key struct {
-		addr netip.Addr
-		dir  Direction
+	counters, replaced := accounting.Counters, l.Layout != "" && l.Layout != accounting.Layout
+	if replaced {
+		counters = accounting.Retired
 	}
-	byClient := make(map[key][]Reading, len(accounting.Counters))
-	for _, c := range accounting.Counters {
-		k := key{c.Addr, c.Direction}
-		byClient[k] = append(byClient[k], c.Reading)
-		if _, known := l.Clients[c.Addr]; !known {
-			l.Clients[c.Addr] = Client{}
-		}
-	}
-	another := l.Layout != "" && l.Layout != accounting.Layout
-	l.Layout = accounting.Layout
-
 	moved := make(map[netip.Addr][2]Traffic)
 	var anyReset bool
-	for addr, c := range l.Clients {
+	for addr, now := range l.readings(counters) {
+		c := l.Clients[addr]
 		var m [2]Traffic
-		for _, d := range [...]Direction{Rx, Tx} {
-			readings := byClient[key{addr, d}]
-			slices.SortFunc(readings, func(a, b Reading) int { return compareIDs(a.ID, b.ID) })
-			if another {
-				c.Counted[d] = readings
-				continue
-			}
+		for d := range now {
 			var reset bool
-			m[d], reset = c.count(d, readings)
+			m[d], reset = c.count(Direction(d), now[d])
 			anyReset = anyReset || reset
 			if m[d] != (Traffic{}) && len(l.Marks) > 0 {
 				// Without an earlier sample it is unknown when it moved.
@@ -151,17 +134,55 @@ func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
 		if m != ([2]Traffic{}) {
 			moved[addr] = m
 		}
-		ruled := accounting.Layout == Rules && len(c.Counted[Rx])+len(c.Counted[Tx]) > 0
-		sent := slices.ContainsFunc(c.Counted[Tx], func(r Reading) bool { return r.Packets > 0 })
+		l.Clients[addr] = c
+	}
+	if replaced {
+		// Those of the new layout may have counted the same packets all along:
+		// only what comes from now on is new. None was lost with the old ones.
+		anyReset = false
+		for addr, now := range l.readings(accounting.Counters) {
+			c := l.Clients[addr]
+			c.Counted = now
+			l.Clients[addr] = c
+		}
+	}
+	l.Layout = accounting.Layout
+	for addr, c := range l.Clients {
+		ruled := l.Layout == Rules && len(c.Counted[Rx])+len(c.Counted[Tx]) > 0
+		sent := moved[addr][Tx].Packets > 0 || slices.ContainsFunc(c.Counted[Tx], func(r Reading) bool { return r.Packets > 0 })
 		if c.Since.IsZero() && (ruled || sent) {
 			c.Since = l.Wall
+			l.Clients[addr] = c
 		}
-		l.Clients[addr] = c
 	}
 	if anyReset {
 		l.Resets++
 	}
 	return moved
+}
+
+// readings sorts counters by address and direction, and by ID. Every client of
+// the ledger has readings, if only none, and whoever has a counter is entered
+// there.
+func (l *Ledger) readings(counters []Counter) map[netip.Addr][2][]Reading {
+	readings := make(map[netip.Addr][2][]Reading, len(l.Clients))
+	for addr := range l.Clients {
+		readings[addr] = [2][]Reading{}
+	}
+	for _, c := range counters {
+		if _, known := readings[c.Addr]; !known {
+			l.Clients[c.Addr] = Client{}
+		}
+		r := readings[c.Addr]
+		r[c.Direction] = append(r[c.Direction], c.Reading)
+		readings[c.Addr] = r
+	}
+	for _, r := range readings {
+		for d := range r {
+			slices.SortFunc(r[d], func(a, b Reading) int { return compareIDs(a.ID, b.ID) })
+		}
+	}
+	return readings
 }
 
 // meet enters the neighbours who are clients, and gives each address's entry.

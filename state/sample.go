@@ -102,6 +102,7 @@ const (
 type Accounting struct {
 	Layout    Layout    // where the counters were found: Sets or Rules
 	Counters  []Counter // several of one address and direction add up
+	Retired   []Counter // those of the other layout, read for the last time and taken away
 	Full      bool      // a set has no room left: new clients go uncounted
 	Flowtable bool      // a flowtable lets packets pass uncounted
 }

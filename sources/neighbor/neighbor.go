@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
@@ -23,7 +25,7 @@ const userHZ = time.Second / 100
 // interfaces, and the addresses of every interface. An interface that does not
 // exist makes an error beside what the others gave. It needs no privilege.
 func Read(interfaces []string) (*state.Neighborhood, error) {
-	conn, err := rtnetlink.Dial(nil)
+	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
@@ -32,11 +34,11 @@ func Read(interfaces []string) (*state.Neighborhood, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	addrs, err := conn.Address.List()
+	addrs, err := dump[rtnetlink.AddressMessage](conn.Execute, unix.RTM_GETADDR)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
-	entries, err := conn.Neigh.List()
+	entries, err := dump[rtnetlink.NeighMessage](conn.Execute, unix.RTM_GETNEIGH)
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours: %w", err)
 	}
@@ -69,6 +71,41 @@ func Read(interfaces []string) (*state.Neighborhood, error) {
 		}
 	}
 	return hood, errors.Join(missing...)
+}
+
+// maxTries is how often a dump is made until one is whole.
+const maxTries = 3
+
+// dump asks for all objects of one kind, by a message of M that says nothing.
+// rtnetlink knows the messages, but would pass a torn dump off as a whole one.
+func dump[M any, P interface {
+	*M
+	rtnetlink.Message
+}](execute func(netlink.Message) ([]netlink.Message, error), question netlink.HeaderType) ([]M, error) {
+	body, err := P(new(M)).MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	for range maxTries {
+		replies, err := execute(netlink.Message{
+			Header: netlink.Header{Type: question, Flags: netlink.Request | netlink.Dump},
+			Data:   body,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(replies, func(m netlink.Message) bool { return m.Header.Flags&netlink.DumpInterrupted != 0 }) {
+			continue
+		}
+		objects := make([]M, len(replies))
+		for i, m := range replies {
+			if err := P(&objects[i]).UnmarshalBinary(m.Data); err != nil {
+				return nil, err
+			}
+		}
+		return objects, nil
+	}
+	return nil, fmt.Errorf("torn by concurrent changes (NLM_F_DUMP_INTR), %d times in a row", maxTries)
 }
 
 // interfaceAddr takes what is needed from RTM_NEWADDR (rtnetlink(7)).

@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
@@ -512,4 +513,42 @@ func TestReadClients(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDump plays the kernel in whose dumps changes come between, which no test
+// can make the real one do at will.
+func TestDump(t *testing.T) {
+	entry, err := (&rtnetlink.NeighMessage{Family: unix.AF_INET, Index: 7, State: unix.NUD_REACHABLE}).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := netlink.Message{Data: entry}
+	torn := netlink.Message{Header: netlink.Header{Flags: netlink.DumpInterrupted}, Data: entry}
+	short := netlink.Message{Data: entry[:5]}
+	for _, test := range []struct {
+		name    string
+		answers [][]netlink.Message // one for each question
+		want    int                 // entries
+		wantErr bool
+	}{
+		{"empty", [][]netlink.Message{nil}, 0, false},
+		{"whole", [][]netlink.Message{{whole, whole}}, 2, false},
+		{"torn once", [][]netlink.Message{{whole, torn}, {whole, whole, whole}}, 3, false},
+		{"torn whenever it is made", [][]netlink.Message{{torn}, {torn}, {whole, torn}}, 0, true},
+		{"cut short", [][]netlink.Message{{whole, short}}, 0, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			asked := 0
+			got, err := dump[rtnetlink.NeighMessage](func(m netlink.Message) ([]netlink.Message, error) {
+				if m.Header.Type != unix.RTM_GETNEIGH || m.Header.Flags != netlink.Request|netlink.Dump {
+					t.Errorf("asked by %v", m.Header)
+				}
+				asked++
+				return test.answers[asked-1], nil
+			}, unix.RTM_GETNEIGH)
+			if len(got) != test.want || (err != nil) != test.wantErr || asked != len(test.answers) {
+				t.Errorf("%d entries and error %v from %d dumps, want %d entries and error %v from %d", len(got), err, asked, test.want, test.wantErr, len(test.answers))
+			}
+		})
+	}
 }

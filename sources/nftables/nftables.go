@@ -1,120 +1,151 @@
-// Package nftables reads the clients' byte and packet counters.
+// Package nftables counts the clients' traffic in the kernel: it puts in place
+// what counts, reads it, and takes it away again.
 package nftables
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
-
-	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 )
 
-// Where the rules that count are: a chain in a table of the family inet.
-const (
-	tableName = "filter"
-	chainName = "CLIENT_TRAFFIC"
-	place     = "chain " + chainName + " in table inet " + tableName // for errors
-)
-
-// errNoChain tells that nothing is there that would count.
-var errNoChain = errors.New("nothing counts the clients' traffic: there is no " + place +
-	"; the README tells which rules to add")
-
-// maxAttempts bounds how often counters are read again because the ruleset was
-// changed meanwhile.
-const maxAttempts = 5
-
 // Plan says what is to be counted, and how.
 type Plan struct {
-	Layout     state.Layout   // state.Off: read whichever is there, write nothing
-	Interfaces []string       // LAN interfaces
+	// Layout is what to count with. state.Off: whichever of the two is there,
+	// whoever made it; nothing is written.
+	Layout     state.Layout
+	Interfaces []string       // of the LAN
 	Networks   []netip.Prefix // the clients'
-	Clients    []netip.Addr   // for state.Rules: those that need rules
+	// Clients are those that need rules, for state.Rules. All are inside Networks.
+	Clients []netip.Addr
 }
 
-// Account reads; the writing follows.
-func Account(Plan) (*state.Accounting, error) {
-	accounting, err := Read()
-	if accounting != nil {
-		accounting.Layout = state.Rules
-	}
-	return accounting, err
-}
+// errNoChain tells that nothing is there that would count.
+var errNoChain = errors.New("nothing counts the clients' traffic: there is neither " + place +
+	" nor a set in table inet " + ownTable + "; choose another --accounting, which makes them")
 
-// Forget deletes idle counters.
-func Forget([]state.Counter, state.Layout) error { return nil }
-
-// Teardown removes what was made.
-func Teardown() error { return nil }
-
-// Read gives the counters of the rules in chain CLIENT_TRAFFIC of table inet
-// filter whose comment is tx_ or rx_ and an address, whoever made them. Rules
-// without a counter or with another comment are passed over. It needs
-// CAP_NET_ADMIN and Linux 4.16, and changes nothing.
-func Read() (*state.Accounting, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open nftables: %w", err)
-	}
-	defer conn.Close()
-	counters, err := readCounters(conn.Execute)
+// Account puts what counts in place where anything of it is missing, takes away
+// what it made for another layout, and reads the counters: in the run that
+// changes the layout also those that it took away, for the last time.
+//
+// A ruleset in which nothing is missing is not written to. Objects of anyone else
+// are never touched; what of them stands in the way is an error. If there is an
+// Accounting beside an error, its counters are whole.
+//
+// It needs CAP_NET_ADMIN and Linux 4.16; before 5.10 tables and chains cannot be
+// marked as ours.
+func Account(p Plan) (*state.Accounting, error) {
+	k, err := dial()
 	if err != nil {
 		return nil, err
 	}
-	lister, err := nftables.New(nftables.AsLasting())
-	if err != nil {
-		return nil, fmt.Errorf("open nftables: %w", err)
-	}
-	defer lister.CloseLasting()
-	flowtable, err := hasFlowtable(lister)
-	return &state.Accounting{Counters: counters, Flowtable: flowtable}, err
+	defer k.Close()
+	return account(k, p)
 }
 
-// execute sends a request and gives all replies to it.
-type execute func(netlink.Message) ([]netlink.Message, error)
-
-// readCounters reads until no change of the ruleset came between: a dump that a
-// change tore looks as if rules, or the chain, had gone.
-func readCounters(ask execute) ([]state.Counter, error) {
-	for range maxAttempts {
-		before, err := readTable(ask)
+func account(k kernel, p Plan) (*state.Accounting, error) {
+	var a *state.Accounting
+	var retired []state.Counter
+	err := steadily(k, func(generation uint32) error {
+		own, filter, err := survey(k)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		counters, listErr := listCounters(ask, before.handle)
-		after, err := readTable(ask)
-		if err != nil {
-			return nil, err
+		var b batch
+		switch p.Layout {
+		case state.Sets:
+			if err := checkSets(own); err != nil {
+				return err
+			}
+			b.repairSets(own, p)
+			b.removeRules(filter)
+			if own := ownRules(filter); len(own) > 0 {
+				retired = ruleCounters(filter, own)
+			}
+		case state.Rules:
+			b.repairRules(filter, p.Clients)
+			if b.removeSets(own) {
+				if retired, _, err = setCounters(k, own); err != nil {
+					return err
+				}
+			}
 		}
-		if before == after {
-			return counters, listErr
+		if len(b.changes) > 0 {
+			return b.commit(k, generation)
 		}
+		a, err = readAccounting(k, p.Layout, own, filter)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("list rules of %s: the ruleset changed %d times meanwhile", place, maxAttempts)
+	a.Retired = retired
+	a.Flowtable, err = hasFlowtable(k)
+	return a, err
 }
 
-// hasFlowtable reports whether there is a flowtable that forwarded packets could
-// take, past the forward hook and so past every counter there.
-func hasFlowtable(conn *nftables.Conn) (bool, error) {
-	tables, err := conn.ListTables()
+// readAccounting reads the counters of a layout that is in place.
+func readAccounting(k kernel, layout state.Layout, own, filter contents) (*state.Accounting, error) {
+	_, hasRules := filter.chains[trafficChain]
+	switch {
+	case layout == state.Rules, layout == state.Off && hasRules:
+		return &state.Accounting{Layout: state.Rules, Counters: ruleCounters(filter, filter.rules[trafficChain])}, nil
+	case layout == state.Off && !own.hasClientSet():
+		return nil, errNoChain
+	}
+	counters, full, err := setCounters(k, own)
+	return &state.Accounting{Layout: state.Sets, Counters: counters, Full: full}, err
+}
+
+// Forget deletes counters that Account gave, elements or rules, and gives those
+// that it deleted. It leaves one that has counted anything since then, is gone
+// already, or is a rule that somebody else made.
+func Forget(counters []state.Counter, layout state.Layout) (deleted []state.Counter, err error) {
+	k, err := dial()
 	if err != nil {
-		return false, fmt.Errorf("list tables: %w", err)
+		return nil, err
 	}
-	for _, t := range tables {
-		switch t.Family {
-		case nftables.TableFamilyINet, nftables.TableFamilyIPv4, nftables.TableFamilyIPv6:
-			flowtables, err := conn.ListFlowtables(t)
-			if err != nil {
-				return false, fmt.Errorf("list flowtables of table %s: %w", t.Name, err)
-			}
-			if len(flowtables) > 0 {
-				return true, nil
-			}
+	defer k.Close()
+	err = steadily(k, func(generation uint32) error {
+		if deleted != nil {
+			return nil
 		}
+		own, filter, err := survey(k)
+		if err != nil {
+			return err
+		}
+		var b batch
+		var gone []state.Counter
+		if layout == state.Rules {
+			gone = b.forgetRules(filter, counters)
+		} else if gone, err = b.forgetElements(k, own, counters); err != nil {
+			return err
+		}
+		if err := b.commit(k, generation); err != nil {
+			return err
+		}
+		deleted = gone
+		return nil
+	})
+	return deleted, err
+}
+
+// Teardown takes away what this program made, in either layout, and nothing else.
+// It is no error if nothing is there.
+func Teardown() error {
+	k, err := dial()
+	if err != nil {
+		return err
 	}
-	return false, nil
+	defer k.Close()
+	return steadily(k, func(generation uint32) error {
+		own, filter, err := survey(k)
+		if err != nil {
+			return err
+		}
+		var b batch
+		b.removeSets(own)
+		b.removeRules(filter)
+		return b.commit(k, generation)
+	})
 }

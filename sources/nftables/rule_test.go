@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"github.com/mdlayher/netlink/nltest"
@@ -163,13 +162,13 @@ func ruleBody(tb testing.TB, handle uint64, userdata string, expressions ...netl
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return append([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0xbe, 0xef}, attrs...)
+	return attrs
 }
 
 // expression makes an element of a list of expressions.
 func expression(kind string, data ...netlink.Attribute) netlink.Attribute {
 	return netlink.Attribute{Type: unix.NFTA_LIST_ELEM | netlink.Nested, Data: nltest.MustMarshalAttributes([]netlink.Attribute{
-		name(unix.NFTA_EXPR_NAME, kind),
+		{Type: unix.NFTA_EXPR_NAME, Data: []byte(kind + "\x00")},
 		{Type: unix.NFTA_EXPR_DATA | netlink.Nested, Data: nltest.MustMarshalAttributes(data)},
 	})}
 }
@@ -186,19 +185,22 @@ func TestParseRule(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		expressions []netlink.Attribute
-		want        *expr.Counter
+		want        *state.Traffic
 	}{
 		{"no expressions", nil, nil},
 		{"no counter", []netlink.Attribute{other}, nil},
-		{"a counter after others", []netlink.Attribute{other, other, counting(1<<63, 2)}, &expr.Counter{Bytes: 1 << 63, Packets: 2}},
-		{"the first of two counters", []netlink.Attribute{counting(1, 2), counting(3, 4)}, &expr.Counter{Bytes: 1, Packets: 2}},
+		{"a counter after others", []netlink.Attribute{other, other, counting(1<<63, 2)}, &state.Traffic{Bytes: 1 << 63, Packets: 2}},
+		{"the first of two counters", []netlink.Attribute{counting(1, 2), counting(3, 4)}, &state.Traffic{Bytes: 1, Packets: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := parseRule(ruleBody(t, 7, "\x00\x02a\x00", test.expressions...))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := rule{handle: 7, userdata: []byte("\x00\x02a\x00"), counter: test.want}
+			want := rule{handle: 7, comment: "a", counts: test.want != nil}
+			if test.want != nil {
+				want.traffic = *test.want
+			}
 			if diff := cmp.Diff(want, got, cmp.AllowUnexported(rule{})); diff != "" {
 				t.Errorf("rule (-want +got):\n%s", diff)
 			}
@@ -224,7 +226,7 @@ func FuzzParseRule(f *testing.F) {
 		if err != nil {
 			return
 		}
-		attrs, err := netlink.UnmarshalAttributes(body[sizeofNfgenmsg:])
+		attrs, err := netlink.UnmarshalAttributes(body)
 		if err != nil {
 			t.Fatalf("accepted what the library refuses: %v", err)
 		}

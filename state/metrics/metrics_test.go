@@ -52,6 +52,10 @@ func fullReport() *state.Report {
 		Accounting: &state.Accounting{Flowtable: true},
 		Conntrack:  &state.Flows{Uptime: time.Hour - 2500*time.Millisecond, Entries: 4711, Limit: 262144},
 		Resets:     3,
+		Other: &state.OtherReport{
+			Total: [2]state.Traffic{state.Rx: {Bytes: 1 << 30, Packets: 1 << 20}, state.Tx: {Bytes: 60, Packets: 1}},
+			Rate:  [2]float64{state.Rx: 512},
+		},
 		Probes: []state.Probe{
 			{Source: state.Neighbor, Duration: 412 * time.Microsecond},
 			{Source: state.NFTables, Duration: 1500 * time.Microsecond, Err: errors.New("operation not permitted")},
@@ -138,9 +142,11 @@ func TestRenderUnknown(t *testing.T) {
 		"conntrack": {func(r *state.Report) { r.Conntrack = nil }, []string{
 			"client_active_connections", "network_conntrack_entries", "network_conntrack_limit", "network_metrics_exporter_conntrack_age_seconds",
 		}},
-		"accounting": {func(r *state.Report) { r.Accounting = nil }, []string{"network_metrics_exporter_flowtable_active"}},
-		"presence":   {func(r *state.Report) { r.Presence = false }, []string{"client_status", "network_clients_online"}},
-		"rates":      {func(r *state.Report) { r.Rates = false }, []string{"client_traffic_rate_bps"}},
+		"accounting": {func(r *state.Report) { r.Accounting = nil }, []string{
+			"network_metrics_exporter_accounting_full", "network_metrics_exporter_flowtable_active",
+		}},
+		"presence": {func(r *state.Report) { r.Presence = false }, []string{"client_status", "network_clients_online"}},
+		"rates":    {func(r *state.Report) { r.Rates = false }, []string{"client_traffic_rate_bps"}},
 		"probes": {func(r *state.Report) { r.Probes = nil }, []string{
 			"network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",
 		}},
@@ -149,7 +155,7 @@ func TestRenderUnknown(t *testing.T) {
 				r.Clients[i].Seen = time.Time{}
 			}
 		}, []string{"client_last_seen_timestamp_seconds"}},
-		"clients": {func(r *state.Report) { r.Clients = nil }, []string{
+		"clients": {func(r *state.Report) { r.Clients, r.Other = nil, nil }, []string{
 			"client_active_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
 			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
 		}},
@@ -157,8 +163,8 @@ func TestRenderUnknown(t *testing.T) {
 			"client_active_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
 			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
 			"network_clients_online", "network_conntrack_entries", "network_conntrack_limit",
-			"network_metrics_exporter_conntrack_age_seconds", "network_metrics_exporter_flowtable_active",
-			"network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",
+			"network_metrics_exporter_accounting_full", "network_metrics_exporter_conntrack_age_seconds",
+			"network_metrics_exporter_flowtable_active", "network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",
 		}},
 	}
 	_, all := render(t, fullReport())

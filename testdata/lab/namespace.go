@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,11 +138,13 @@ func runInside(ctx context.Context, name string, limit time.Duration, flags uint
 }
 
 // refused reports whether a process could not be started for want of namespaces:
-// seccomp and sysctls say EPERM or EACCES, limits of 0 namespaces say ENOSPC.
+// seccomp and sysctls say EPERM or EACCES, limits of 0 namespaces say ENOSPC, and
+// qemu-user, which emulates another processor, says EINVAL.
 func refused(err error) bool {
 	var exit *exec.ExitError
-	return !errors.As(err, &exit) &&
-		(errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSPC))
+	return !errors.As(err, &exit) && slices.ContainsFunc(
+		[]error{unix.EPERM, unix.EACCES, unix.ENOSPC, unix.EINVAL},
+		func(refusal error) bool { return errors.Is(err, refusal) })
 }
 
 // enter makes fresh namespaces usable: mounts stay inside, lo is up, and
