@@ -88,9 +88,9 @@ func (m Machine) reader() []Finding {
 		who, as = fmt.Sprintf("node_exporter (process %d, user %d)", p.pid, p.uid), p.user
 	}
 	if err := as.canRead(m.Output); err != nil {
-		return []Finding{warn(name, "chmod, or --output=PATH", "%s cannot read %s: %v", who, m.Output, err)}
+		return []Finding{warn(name, "chmod, or --output=PATH", "%s cannot be read by %s: %v", m.Output, who, err)}
 	}
-	return []Finding{ok(name, "%s can read %s", who, m.Output)}
+	return []Finding{ok(name, "%s can be read by %s", m.Output, who)}
 }
 
 // user is who a process runs as. The zero user has the rights of all others.

@@ -60,6 +60,10 @@ func (f facts) at(seen time.Time) facts {
 
 // total adds up all clients and others. Nobody asks when all were last seen.
 func total(r *state.Report, o Options) (sum facts, online int) {
+	sum = traffic(r, [2]state.Traffic{}, [2]float64{}, o)
+	if r.Conntrack != nil {
+		sum.Connections = new(uint64)
+	}
 	for _, c := range r.Clients {
 		sum = sum.plus(factsOf(r, c, o))
 		if c.Online {
