@@ -3,24 +3,84 @@
 # make test     runs every check and test
 # make bench    measures
 # make fuzz     runs each fuzz target for FUZZTIME
+# make install  installs program and units (PREFIX=/usr, DESTDIR=DIR)
+# make uninstall  removes them, and what the program set up in nftables
 # make clean    removes what these made
 #
 # demo and test get the programs that they lack where they may (apt, root), and
 # touch neither the machine's network nor its firewall.
 
+PREFIX      = /usr/local
+DESTDIR     =
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
 PACKAGES    = ./... ./testdata/lab ./testdata/strict
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+BIN       = $(DESTDIR)$(PREFIX)/bin
+LIB       = $(DESTDIR)$(PREFIX)/lib
+UNITS     = $(LIB)/systemd/system
+SANDBOXES = $(UNITS)/network-metrics-exporter.service.d $(UNITS)/network-metrics-exporter-stop.service.d
+SETTINGS  = $(DESTDIR)/etc/default/network-metrics-exporter
+# Not empty if this machine is the one to install on, and systemd runs it.
+SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
+
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build demo test bench fuzz clean
+.PHONY: build install uninstall demo test bench fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o network-metrics-exporter \
 		-ldflags '-X github.com/prometheus/common/version.Version=$(VERSION)' .
+
+# What make built before, so that a root without Go can install it.
+network-metrics-exporter: go.mod go.sum main.go $(shell find sources state -name '*.go')
+	$(MAKE) build
+
+# Everything but the settings, which are yours, is replaced. The program is so in
+# one step: the next run may begin at any time.
+install: network-metrics-exporter
+ifeq ($(DESTDIR)$(filter /usr /usr/local,$(PREFIX)),)
+	@echo 'PREFIX=$(PREFIX): want /usr/local or /usr, where systemd looks for units' >&2; exit 2
+endif
+	install -d $(BIN) $(UNITS) $(SANDBOXES) $(LIB)/systemd/system-generators $(LIB)/sysusers.d $(LIB)/tmpfiles.d $(DESTDIR)/etc/default
+	install network-metrics-exporter $(BIN)/.network-metrics-exporter
+	mv -f $(BIN)/.network-metrics-exporter $(BIN)/network-metrics-exporter
+	install -m 644 systemd/*.timer systemd/*.service $(UNITS)
+	for sandbox in $(SANDBOXES); do install -m 644 systemd/sandbox.conf $$sandbox || exit; done
+	install systemd/system-generators/* $(LIB)/systemd/system-generators
+	install -m 644 systemd/sysusers.d/* $(LIB)/sysusers.d
+	install -m 644 systemd/tmpfiles.d/* $(LIB)/tmpfiles.d
+	test -e $(SETTINGS) || install -m 644 systemd/network-metrics-exporter.env $(SETTINGS)
+ifneq ($(SYSTEMD),)
+	systemd-sysusers network-metrics-exporter.conf
+	systemd-tmpfiles --create network-metrics-exporter.conf
+	systemctl daemon-reload
+	systemctl try-restart network-metrics-exporter-http.service
+endif
+
+# A leading - goes on where there is nothing to stop, or too much for it.
+uninstall:
+ifneq ($(SYSTEMD),)
+	-systemctl disable --now network-metrics-exporter.timer network-metrics-exporter-http.service
+	-systemctl stop network-metrics-exporter.service network-metrics-exporter-stop.service
+	-systemctl reset-failed 'network-metrics-exporter*'
+endif
+ifeq ($(DESTDIR),)
+	-$(BIN)/network-metrics-exporter teardown
+endif
+	rm -f $(BIN)/network-metrics-exporter $(UNITS)/network-metrics-exporter*.timer $(UNITS)/network-metrics-exporter*.service \
+		$(LIB)/systemd/system-generators/network-metrics-exporter-generator \
+		$(LIB)/sysusers.d/network-metrics-exporter.conf $(LIB)/tmpfiles.d/network-metrics-exporter.conf
+	rm -rf $(SANDBOXES)
+ifneq ($(SYSTEMD),)
+	systemctl daemon-reload
+endif
+ifeq ($(DESTDIR),)
+	rm -rf /run/network-metrics-exporter
+	@echo 'Left: /var/lib/network-metrics-exporter (totals and names), $(SETTINGS) (settings), the user network-metrics-exporter'
+endif
 
 demo: build
 	testdata/lab/needs.sh bash dnsmasq ip iperf3 nft udhcpc unshare

@@ -186,7 +186,7 @@ func (e *exporter) check() error {
 		Networks:   e.networks,
 		Accounting: e.accounting,
 		Output:     e.output,
-		StateDir:   e.stateDir,
+		StateDir:   e.place.Dir,
 		Port:       e.port,
 		Files:      e.examineNames(),
 		Sample:     now,
@@ -276,7 +276,7 @@ func terminal(w io.Writer) (fd int, ok bool) {
 // teardown removes what the accounting made. It waits for a run that is at work,
 // which would put it back.
 func (e *exporter) teardown() error {
-	dir, err := store.Open(e.stateDir, lockPatience)
+	dir, err := e.place.Open(lockPatience)
 	if err == nil {
 		defer dir.Close()
 	}
@@ -293,13 +293,13 @@ func (e *exporter) teardown() error {
 // no total is ever seen that a later run does not know of. With needRates a
 // sample that has nothing to be compared with is saved and not published.
 func (e *exporter) once(needRates bool) (wrote bool, err error) {
-	dir, err := store.Open(e.stateDir, lockPatience)
+	dir, err := e.place.Open(lockPatience)
 	if err != nil {
 		return false, err
 	}
 	defer dir.Close()
 	last, err := dir.Load()
-	if aside := (*store.KeptAsideError)(nil); errors.As(err, &aside) {
+	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
 		e.log.Warn("state lost", "err", err)
 	} else if err != nil {
 		return false, err
@@ -331,18 +331,18 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	if needRates && !report.Rates {
 		return false, nil
 	}
-	text, err := metrics.Render(report, metrics.Run{
-		Duration:  time.Since(e.start),
-		Version:   cmp.Or(version.Version, "devel"),
-		GoVersion: version.GoVersion,
-	})
-	if err != nil {
-		return false, err
+	render := func(to io.Writer) error {
+		return metrics.Render(to, report, metrics.Run{
+			Duration:  time.Since(e.start),
+			Version:   cmp.Or(version.Version, "devel"),
+			GoVersion: version.GoVersion,
+			Protocols: e.protocols,
+		})
 	}
 	if e.output == "-" {
-		_, err = e.stdout.Write(text)
+		err = render(e.stdout)
 	} else {
-		err = store.Replace(e.output, 0o644, text)
+		err = store.Replace(e.output, 0o644, render)
 	}
 	return err == nil, err
 }
@@ -353,15 +353,18 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	var s state.Sample
 	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.interfaces) })
 	scope := state.NewScope(e.networks, e.interfaces, s.LAN, last.Networks)
-	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains) })
-	// The clock is read beside the counters, as rates are theirs.
-	now, err := clock.Read()
+	begun, err := clock.Read()
 	if err != nil {
 		return nil, scope, err
 	}
-	s.Instant = now
-	if s.Conntrack != nil {
-		s.Conntrack.Uptime = now.Uptime
+	held := last.HeldFlows(begun, scope, e.Config)
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
+	// The clock is read beside the counters, as rates are theirs.
+	if s.Instant, err = clock.Read(); err != nil {
+		return nil, scope, err
+	}
+	if s.Conntrack != nil && held == nil {
+		s.Conntrack.Uptime = s.Uptime
 	}
 	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
 		if e.command != sample {
@@ -426,12 +429,14 @@ type settings struct {
 	state.Config
 	command                 string
 	given                   []string // the flags that were set, but for those of the moment
-	output, stateDir        string
+	output                  string
+	place                   store.Place
 	interfaces              []string
 	networks                []netip.Prefix
 	accounting              state.Layout
 	leases, hosts           []string
 	leasesGiven, hostsGiven bool
+	protocols               bool // flows are told by protocol as well
 	wait                    bool
 	json                    bool       // of show and check
 	sort                    table.Sort // of show
@@ -464,7 +469,13 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.Flag("output", "The file to replace, which node_exporter has to find; - for standard output.").
 		Default("/run/network-metrics-exporter/network_metrics.prom").StringVar(&e.output)
 	app.Flag("state-dir", "Where to keep what the next run has to know.").
-		Default("/var/lib/network-metrics-exporter").StringVar(&e.stateDir)
+		Default("/var/lib/network-metrics-exporter").StringVar(&e.place.Dir)
+	single(app, "checkpoint-interval", "How long the state may live in memory, on /run, between two checkpoints on the disk; 0: every run writes to the disk.", "0 or a duration such as 60s",
+		parseDuration, &e.place.Interval).Default("0")
+	e.place.Runtime, _, _ = strings.Cut(cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), "/run/network-metrics-exporter"), ":") // systemd.exec(5)
+	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
+		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
+	app.Flag("connections-by-protocol", "Tell the flows of each client by protocol as well.").BoolVar(&e.protocols)
 	list(app, "interface", "LAN interface: whose neighbours are clients. Repeatable.", "a name of an interface, of 1 to 15 characters",
 		parseInterface, &e.interfaces).Envar("TRAFFIC_INTERFACE").Default("br-lan")
 	list(app, "network", "Network of the clients, instead of those configured on the LAN interfaces. Repeatable.", "a CIDR such as 192.168.10.0/24 or fd00::/64",
@@ -540,7 +551,7 @@ func flagName(flag string) string {
 // recall fills in what the command line does not say from the settings of the
 // last run. The commands that only look do without them where they cannot be read.
 func (e *exporter) recall(args []string) error {
-	last, err := store.Peek(e.stateDir)
+	last, err := e.place.Peek()
 	switch {
 	case err != nil && e.command == teardown:
 		return err
@@ -661,6 +672,11 @@ func parseCount(text string) (int, bool) {
 	return n, err == nil && n >= 1 && n <= 1_000_000
 }
 
+func parsePercent(text string) (float64, bool) {
+	p, err := strconv.ParseFloat(text, 64)
+	return p, err == nil && p >= 0.1 && p <= 100
+}
+
 func parseDuration(text string) (time.Duration, bool) {
 	d, err := model.ParseDuration(text)
 	return time.Duration(d), err == nil
@@ -668,8 +684,13 @@ func parseDuration(text string) (time.Duration, bool) {
 
 // makeDirectories makes sure of the directories that files are to be put in.
 func (s *settings) makeDirectories() error {
-	if err := makeDirectory(s.stateDir); err != nil {
-		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.stateDir, err)
+	if err := makeDirectory(s.place.Dir); err != nil {
+		return fmt.Errorf("--state-dir=%s: want a directory that can be written to: %w", s.place.Dir, err)
+	}
+	if s.place.Interval > 0 {
+		if err := makeDirectory(s.place.Runtime); err != nil {
+			return fmt.Errorf("--checkpoint-interval=%v: want a directory in memory that can be written to: %w", s.place.Interval, err)
+		}
 	}
 	if s.output == "-" {
 		return nil

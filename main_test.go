@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
+	"network-metrics-exporter/state/store"
 	"network-metrics-exporter/testdata/lab"
 	"network-metrics-exporter/testdata/strict"
 )
@@ -239,15 +240,25 @@ func TestMainJob(t *testing.T) {
 			`{direction="tx",ip="fd00:10::100",client="laptop"}`:   up6,
 		} {
 			// The timestamps of the two samples are in milliseconds.
-			got, want := second["client_traffic_rate_bps"+labels], float64(bytes)*8/elapsed
-			if math.Abs(got-want) > want/100 {
-				t.Errorf("client_traffic_rate_bps%s is %v, want %d bytes in %v s: %v", labels, got, bytes, elapsed, want)
+			for _, name := range []string{"client_traffic_rate_bps", "client_traffic_rate_peak_bps", "client_traffic_rate_avg_bps"} {
+				got, want := second[name+labels], float64(bytes)*8/elapsed
+				if math.Abs(got-want) > want/100+1 {
+					t.Errorf("%s%s is %v, want %d bytes in %v s: %v", name, labels, got, bytes, elapsed, want)
+				}
 			}
 		}
 		// Two UDP flows and four TCP connections.
 		if entries := second["network_conntrack_entries"]; entries < 6 || entries > second["network_conntrack_limit"] {
 			t.Errorf("%v entries in conntrack, want 6 at least and %v at most", entries, second["network_conntrack_limit"])
 		}
+
+		// What is over is not forgotten at once.
+		time.Sleep(interval)
+		const laptop = `{direction="rx",ip="192.168.10.100",client="laptop"}`
+		i.run(t).expect(t, series{
+			"client_traffic_rate_bps" + laptop:      0,
+			"client_traffic_rate_peak_bps" + laptop: second["client_traffic_rate_peak_bps"+laptop],
+		})
 	})
 }
 
@@ -496,11 +507,11 @@ func TestFile(t *testing.T) {
 // TestSettings reads flags and the environment.
 func TestSettings(t *testing.T) {
 	defaults := settings{
-		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024},
+		Config:     state.Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024, ConntrackBudget: 5},
 		command:    sample,
 		accounting: state.Sets,
 		output:     "/run/network-metrics-exporter/network_metrics.prom",
-		stateDir:   "/var/lib/network-metrics-exporter",
+		place:      store.Place{Dir: "/var/lib/network-metrics-exporter", Runtime: "/run/network-metrics-exporter"},
 		interfaces: []string{"br-lan"},
 		leases:     []string{"/var/lib/dnsmasq/dnsmasq.leases"},
 		hosts:      []string{"/var/lib/dnsmasq/dhcp-hosts"},
@@ -538,7 +549,7 @@ func TestSettings(t *testing.T) {
 		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
 			func(s *settings) {
 				s.leases, s.leasesGiven, s.hosts, s.hostsGiven = []string{"/a", "/b"}, true, []string{"/c"}, true
-				s.output, s.stateDir, s.wait = "-", "/d", true
+				s.output, s.place.Dir, s.wait = "-", "/d", true
 			}},
 		{"durations", nil, []string{"--online-window=90s", "--forget-after=1w"},
 			func(s *settings) { s.OnlineWindow, s.ForgetAfter = 90*time.Second, 168*time.Hour }},
@@ -568,7 +579,7 @@ func TestSettings(t *testing.T) {
 			if _, err := again.parse(append(e.given, "teardown")); err != nil {
 				t.Fatal(err)
 			}
-			want.command, want.stateDir, want.wait = teardown, defaults.stateDir, false
+			want.command, want.place.Dir, want.wait = teardown, defaults.place.Dir, false
 			if diff := cmp.Diff(want, again.settings, same); diff != "" {
 				t.Errorf("settings recalled (-want +got):\n%s", diff)
 			}
@@ -688,7 +699,7 @@ func TestREADMEMetrics(t *testing.T) {
 		i := install(t, r)
 		i.run(t)
 		time.Sleep(interval)
-		i.run(t)
+		i.run(t, "--connections-by-protocol")
 		text, err := os.ReadFile(i.prom())
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,8 @@ type Config struct {
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
 	MaxClients   int           // how many clients have series of their own; the smallest beyond it share one
+	// ConntrackBudget is what counting flows may cost, in percent of one core.
+	ConntrackBudget float64
 }
 
 // Overdue is the age beyond which the last sample is too old to tell of now: ten
@@ -26,6 +28,7 @@ func (c Config) Overdue() time.Duration { return 10 * c.Interval }
 func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Report) {
 	next := last.open(now.Instant)
 	next.Networks = scope.Networks
+	next.hold(now.Conntrack, cfg)
 
 	var moved map[netip.Addr][2]Traffic
 	if now.Accounting != nil {
@@ -34,9 +37,14 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 	entries := next.meet(now.LAN, scope)
 	shown := next.shown(moved, scope, cfg)
 	next.book(moved, shown, scope)
+	if last.Ceilings {
+		next.settle(last, now.Accounting != nil, shown)
+	}
+	next.bound(maxClients, shown)
 	base := -1
 	if now.Accounting != nil {
 		base = next.youngest(now.Uptime - cfg.Interval/2)
+		next.slide(base)
 	}
 
 	report := &Report{
@@ -46,6 +54,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		Accounting: now.Accounting,
 		Conntrack:  now.Conntrack,
 		Resets:     next.Resets,
+		Losses:     next.Losses,
 		Probes:     now.Probes,
 		Changes:    next.blame(now),
 	}
@@ -62,19 +71,20 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 			Addr:      addr,
 			MAC:       c.MAC,
 			Interface: c.Interface,
-			Total:     c.Total,
+			Total:     c.Published(),
 			Rate:      rate(&c.Tally),
 			Online:    c.online(entries[addr], now.Uptime, cfg.OnlineWindow),
 			Seen:      c.Seen,
 		}
+		r.Peak, r.Average = next.overWindow(c)
 		r.Name, r.NameSource = names.name(addr, c.MAC)
 		if now.Conntrack != nil {
 			r.Active = now.Conntrack.Active[addr]
 		}
 		report.Clients = append(report.Clients, r)
 	}
-	if next.Other.Total != ([2]Traffic{}) {
-		report.Other = &OtherReport{Total: next.Other.Total, Rate: rate(&next.Other)}
+	if total := next.Other.Published(); total != ([2]Traffic{}) {
+		report.Other = &OtherReport{Total: total, Rate: rate(&next.Other)}
 	}
 	if now.Accounting != nil {
 		report.Idle = next.idle(now.Accounting, cfg.ForgetAfter)
@@ -88,6 +98,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 // clock alone.
 func (l *Ledger) open(now Instant) *Ledger {
 	next := *l
+	next.Run++
 	next.Instant = now
 	next.Clients = maps.Clone(l.Clients)
 	if next.Clients == nil {
@@ -96,9 +107,10 @@ func (l *Ledger) open(now Instant) *Ledger {
 	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
 		return &next
 	}
-	next.Opened, next.Marks = now.Uptime, nil
+	next.Opened, next.Marks, next.Buckets = now.Uptime, nil, nil
 	for addr, c := range next.Clients {
 		c.Moved = [2]time.Duration{}
+		c.Bursts = nil
 		if l.Boot != now.Boot {
 			c.Counted = [2][]Reading{}
 		}

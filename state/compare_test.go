@@ -33,7 +33,7 @@ type step struct {
 	layout   Layout        // Rules if empty
 	counters []Counter
 	lan      []NeighborEntry
-	flows    map[netip.Addr]uint32
+	flows    map[netip.Addr]Connections
 	names    []Assignment
 	failed   []Source
 }
@@ -411,11 +411,11 @@ func TestTotalsOutliveAbsence(t *testing.T) {
 func TestConnections(t *testing.T) {
 	_, report := play(t, step{
 		counters: []Counter{rx(laptop, 1, 1, 0), rx(phone, 1, 2, 0)},
-		flows:    map[netip.Addr]uint32{laptop: 3},
+		flows:    map[netip.Addr]Connections{laptop: {TCP: 3, OtherProtocol: 1}},
 	})
-	for addr, want := range map[netip.Addr]uint32{laptop: 3, phone: 0} {
+	for addr, want := range map[netip.Addr]Connections{laptop: {TCP: 3, OtherProtocol: 1}, phone: {}} {
 		if got := client(t, report, addr).Active; got != want {
-			t.Errorf("%v has %d flows, want %d", addr, got, want)
+			t.Errorf("%v has flows %v, want %v", addr, got, want)
 		}
 	}
 }
@@ -425,7 +425,7 @@ func TestFailedSources(t *testing.T) {
 	good := step{
 		counters: []Counter{tx(laptop, 1, 1, 100)},
 		lan:      []NeighborEntry{{Addr: laptop, MAC: laptopMAC, Interface: "br-lan", State: Reachable}},
-		flows:    map[netip.Addr]uint32{laptop: 3},
+		flows:    map[netip.Addr]Connections{laptop: {TCP: 3}},
 		names:    []Assignment{{Addr: laptop, Name: "laptop", Source: FromDHCP}},
 	}
 	for _, source := range []Source{Neighbor, NFTables, Conntrack, DHCP} {

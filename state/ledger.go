@@ -9,6 +9,8 @@ import (
 // run finds.
 type Ledger struct {
 	Instant                // of the sample that it was made from
+	Run      uint64        // counts the runs: of two ledgers the one with the higher number is the newer
+	Ceilings bool          // whether it is a checkpoint
 	Opened   time.Duration // CLOCK_BOOTTIME of the first sample of this boot
 	Settings []string      // the flags of the run, as --name=value, for the commands that have none of their own
 	Clients  map[netip.Addr]Client
@@ -19,6 +21,9 @@ type Ledger struct {
 	// Marks are the CLOCK_BOOTTIME of the samples that are kept as bases for
 	// rates: oldest first, at most three, all of this boot.
 	Marks []time.Duration
+	// Buckets divide the minute that Client.Bursts is of. They are the
+	// CLOCK_BOOTTIME of the sample that each begins with, oldest first.
+	Buckets []time.Duration
 	// Layout is where the counters that Clients know were found.
 	Layout Layout
 	// Networks are those that the clients were last found in.
@@ -26,7 +31,12 @@ type Ledger struct {
 	// Resets is how many runs found counters that they knew gone or fallen,
 	// without a reboot that would explain it.
 	Resets uint64
+	// Losses is how many times runs had to go on from less than the last ledger.
+	Losses uint64
 	Faults map[Source]string // the error of each source that failed, already reported
+	// Flows are the last counts of flows, without Entries and Limit; nil if the
+	// next run makes new ones whenever it comes.
+	Flows *Flows
 }
 
 // Client is what is remembered of an address. It outlives the address's
@@ -42,6 +52,7 @@ type Client struct {
 	Interface string
 	Since     time.Time // when the address became a client, by the wall clock; zero: it was only ever sent to
 	Seen      time.Time // the last sign of life; zero: none ever
+	Bursts    []Burst   // of the last minute, oldest first; a bucket without bytes has none
 }
 
 // count takes in the counters of one direction. It gives what has come since

@@ -276,7 +276,7 @@ func TestPresent(t *testing.T) {
 		{Addr: netip.MustParseAddr("192.168.10.6"), MAC: laptopMAC, State: Failed},
 		{Addr: netip.MustParseAddr("10.0.0.1"), MAC: laptopMAC, State: Reachable},
 	}
-	flows := &Flows{Active: map[netip.Addr]uint32{netip.MustParseAddr("192.168.10.9"): 1, netip.MustParseAddr("192.168.10.2"): 1}}
+	flows := &Flows{Active: map[netip.Addr]Connections{netip.MustParseAddr("192.168.10.9"): {TCP: 1}, netip.MustParseAddr("192.168.10.2"): {UDP: 1}}}
 	scope := NewScope(lan, nil, nil, nil)
 	var got []string
 	for _, addr := range scope.Present(&Neighborhood{Neighbors: neighbors}, flows, hour) {

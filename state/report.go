@@ -16,6 +16,7 @@ type Report struct {
 	Accounting *Accounting
 	Conntrack  *Flows
 	Resets     uint64 // Ledger.Resets
+	Losses     uint64 // Ledger.Losses
 	Probes     []Probe
 	// Changes are the probes that the people who watch the log have not seen:
 	// sources that began to fail, fail for another reason, or recovered.
@@ -34,7 +35,9 @@ type ClientReport struct {
 	Interface  string
 	Total      [2]Traffic // by Direction
 	Rate       [2]float64 // bits per second, by Direction
-	Active     uint32     // live flows
+	Peak       [2]float64 // highest Rate of the last minute
+	Average    [2]float64 // mean Rate of the last minute
+	Active     Connections
 	Online     bool
 	Seen       time.Time // the last sign of life; zero: none ever
 }

@@ -111,10 +111,36 @@ type Accounting struct {
 type Flows struct {
 	// Active counts the live flows that a client is an end of. An address
 	// without one is missing.
-	Active  map[netip.Addr]uint32
+	Active  map[netip.Addr]Connections
+	Uptime  time.Duration // CLOCK_BOOTTIME of the sample that counted them
+	Cost    time.Duration // CPU time that counting them took
 	Entries uint32        // tracked flows of all kinds, nf_conntrack_count
 	Limit   uint32        // nf_conntrack_max; 0: no limit
-	Uptime  time.Duration // CLOCK_BOOTTIME of the sample that counted them
+}
+
+// Protocol is a class of flows.
+type Protocol uint8
+
+// The protocols, in the order of their names. They index Connections.
+const (
+	ICMP          Protocol = iota // and ICMPv6
+	OtherProtocol                 // all the rest
+	TCP
+	UDP
+)
+
+// String gives the value of the label protocol.
+func (p Protocol) String() string { return [...]string{"icmp", "other", "tcp", "udp"}[p] }
+
+// Connections are numbers of live flows, by Protocol.
+type Connections [4]uint32
+
+// Sum is their number whatever the protocol.
+func (c Connections) Sum() (n uint32) {
+	for _, of := range c {
+		n += of
+	}
+	return n
 }
 
 // NUD is a neighbour entry's state, one bit of NUD_* in linux/neighbour.h.

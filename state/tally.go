@@ -8,10 +8,16 @@ import (
 // maxMarks is how many earlier samples are kept as bases of rates.
 const maxMarks = 3
 
-// Tally is a total and what it was at the ledger's marks.
+// Tally is a total, what it was at the ledger's marks, and the bounds within which
+// it is published.
 type Tally struct {
 	Total [2]Traffic          // ever, by Direction
 	Marks [maxMarks][2]uint64 // the bytes of Total at each of Ledger.Marks
+	// Floor is what is published as long as Total is lower: it may have been
+	// published before state was lost.
+	Floor [2]Traffic
+	// Ceiling, in a checkpoint, is the most that is published before the next one.
+	Ceiling [2]Traffic
 }
 
 // add puts what has come since the last run on the total.
@@ -77,11 +83,12 @@ func (l *Ledger) mark(base int) {
 // plus adds up. It stops at the largest number that there is: a total that
 // wrapped would fall.
 func (t Traffic) plus(u Traffic) Traffic {
-	add := func(a, b uint64) uint64 {
-		if sum := a + b; sum >= a {
-			return sum
-		}
-		return math.MaxUint64
+	return Traffic{plus(t.Bytes, u.Bytes), plus(t.Packets, u.Packets)}
+}
+
+func plus(a, b uint64) uint64 {
+	if sum := a + b; sum >= a {
+		return sum
 	}
-	return Traffic{add(t.Bytes, u.Bytes), add(t.Packets, u.Packets)}
+	return math.MaxUint64
 }

@@ -123,6 +123,30 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// Where the environment names the boot, it is believed, as it is where there is
+// no /proc/sys to ask; nonsense is refused, and not passed over for the file.
+func TestBootIDOfTheEnvironment(t *testing.T) {
+	t.Setenv(bootIDEnv, "")
+	kernel, err := Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{plain, dashed} {
+		t.Setenv(bootIDEnv, text)
+		if now, err := Read(); now.Boot != plain || err != nil {
+			t.Errorf("%s=%s: got boot %q, %v, want %q", bootIDEnv, text, now.Boot, err, plain)
+		}
+	}
+	t.Setenv(bootIDEnv, "%b")
+	const want = `parse BOOT_ID: want a UUID, not "%b"`
+	if now, err := Read(); message(err) != want {
+		t.Errorf("got boot %q, error %q, want %q", now.Boot, message(err), want)
+	}
+	if kernel.Boot == plain {
+		t.Errorf("an empty %s is taken for boot %s", bootIDEnv, plain)
+	}
+}
+
 // procResolution is how much /proc/uptime leaves out: it cuts off after
 // hundredths of a second.
 const procResolution = 10 * time.Millisecond

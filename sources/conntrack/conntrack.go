@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"time"
 
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
@@ -29,29 +31,61 @@ const (
 // CLOSE do not count. Entries counts all flows, Limit is 0 before Linux 4.18.
 // Uptime is left to the caller.
 //
+// With held, the counts of an earlier Read, it makes no dump: it gives these
+// again, with the Entries and the Limit of now.
+//
 // The table lives on while it is read: the counts are those of no single
 // instant, and the kernel may list a flow twice where it resumes a dump.
 //
 // An error leaves no counts at all. It is unix.EPERM underneath where
 // CAP_NET_ADMIN is missing, and says which module to load where the kernel has
 // no ctnetlink (nf_conntrack_netlink, in Linux since 2.6.14).
-func Read(isClient func(netip.Addr) bool) (*state.Flows, error) {
-	active, err := count(dial, isClient)
-	if err != nil {
+func Read(isClient func(netip.Addr) bool, held *state.Flows) (*state.Flows, error) {
+	var flows state.Flows
+	if held != nil {
+		flows = *held
+	} else if err := measure(&flows.Cost, func() (err error) {
+		flows.Active, err = count(dial, isClient)
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("dump conntrack table: %w", withCure(err))
 	}
 	stats, err := globalStats()
 	if err != nil {
 		return nil, fmt.Errorf("read conntrack statistics: %w", err)
 	}
-	return &state.Flows{Active: active, Entries: stats.Entries, Limit: stats.MaxEntries}, nil
+	flows.Entries, flows.Limit = stats.Entries, stats.MaxEntries
+	return &flows, nil
+}
+
+// measure adds to cost the CPU time that f takes on its thread. What the kernel
+// does for a dump is in it: it is done within send and recv.
+func measure(cost *time.Duration, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := threadTime()
+	if err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	after, err := threadTime()
+	*cost += after - before
+	return err
+}
+
+func threadTime() (time.Duration, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano()), err
 }
 
 // count dumps the table and counts the active flows of each client.
-func count(dial func() (conn, error), isClient func(netip.Addr) bool) (active map[netip.Addr]uint32, err error) {
+func count(dial func() (conn, error), isClient func(netip.Addr) bool) (active map[netip.Addr]state.Connections, err error) {
 	flows := request{get: ctGet, answer: ctNew, family: unix.AF_UNSPEC}
 	err = untorn(func() error {
-		active = make(map[netip.Addr]uint32)
+		active = make(map[netip.Addr]state.Connections)
 		var f flow
 		return dump(dial, flows, func(attrs []byte) error {
 			if err := f.unmarshal(attrs); err != nil {
@@ -60,11 +94,16 @@ func count(dial func() (conn, error), isClient func(netip.Addr) bool) (active ma
 			if !f.active() {
 				return nil
 			}
-			if isClient(f.initiator) {
-				active[f.initiator]++
+			add := func(end netip.Addr) {
+				c, known := active[end]
+				if known || isClient(end) {
+					c[f.kind()]++
+					active[end] = c
+				}
 			}
-			if f.responder != f.initiator && isClient(f.responder) {
-				active[f.responder]++
+			add(f.initiator)
+			if f.responder != f.initiator {
+				add(f.responder)
 			}
 			return nil
 		})

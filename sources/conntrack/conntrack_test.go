@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	gocmp "cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
 )
 
@@ -26,8 +28,8 @@ func isLAN(a netip.Addr) bool { return lan.Contains(a) || lan6.Contains(a) }
 // anyone counts every end.
 func anyone(netip.Addr) bool { return true }
 
-func diffActive(want map[string]uint32, got map[netip.Addr]uint32) string {
-	printed := make(map[string]uint32)
+func diffActive(want map[string]state.Connections, got map[netip.Addr]state.Connections) string {
+	printed := make(map[string]state.Connections)
 	for addr, n := range got {
 		printed[addr.String()] = n
 	}
@@ -40,10 +42,10 @@ func TestCountCaptured(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Counted by hand in testdata/flows.txt.
-	want := map[string]uint32{
-		"192.168.10.100": 6, // one of them, to port 8080, as the responder
-		"192.168.10.101": 3, // without TIME_WAIT and CLOSE
-		"fd00:10::100":   5,
+	want := map[string]state.Connections{
+		"192.168.10.100": {state.ICMP: 1, state.TCP: 4, state.UDP: 1}, // one of TCP, to port 8080, as the responder
+		"192.168.10.101": {state.UDP: 1, state.OtherProtocol: 2},      // without TIME_WAIT and CLOSE
+		"fd00:10::100":   {state.ICMP: 1, state.TCP: 3, state.UDP: 1},
 	}
 	if diff := diffActive(want, got); diff != "" {
 		t.Errorf("active flows (-want +got):\n%s", diff)
@@ -65,7 +67,7 @@ func TestCountStartsAfresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := diffActive(map[string]uint32{"192.168.10.100": 1}, got); diff != "" {
+	if diff := diffActive(map[string]state.Connections{"192.168.10.100": {state.UDP: 1}}, got); diff != "" {
 		t.Errorf("active flows (-want +got):\n%s", diff)
 	}
 }
@@ -103,6 +105,7 @@ type spec struct {
 	reply    [2]string // none: orig swapped
 	port     uint16    // source port of orig
 	tcpState uint8
+	zone     uint16
 }
 
 // insert puts flows into the kernel's table.
@@ -114,6 +117,7 @@ func insert(tb testing.TB, c *conntrack.Conn, specs ...spec) {
 			f.TupleReply.IP.SourceAddress = netip.MustParseAddr(s.reply[0])
 			f.TupleReply.IP.DestinationAddress = netip.MustParseAddr(s.reply[1])
 		}
+		f.Zone = s.zone
 		switch s.protocol {
 		case unix.IPPROTO_TCP:
 			f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: s.tcpState}
@@ -152,7 +156,7 @@ func TestRead(t *testing.T) {
 		)
 		c := dialLibrary(t)
 
-		got, err := Read(isLAN)
+		got, err := Read(isLAN, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,17 +182,26 @@ func TestRead(t *testing.T) {
 			spec{name: "IPv6, over", protocol: tcp, tcpState: tcpTimeWait, orig: [2]string{client6, server6}, port: 15},
 			spec{name: "between clients", protocol: udp, orig: [2]string{other, client}, port: 16},
 			spec{name: "the router's own", protocol: udp, orig: [2]string{router, server}, port: 17},
+			spec{name: "in another zone", protocol: udp, orig: [2]string{other, server}, reply: [2]string{server, router}, port: 11, zone: 5},
+			spec{name: "UDP-Lite", protocol: unix.IPPROTO_UDPLITE, orig: [2]string{other, server}, port: 18},
 		)
-		got, err = Read(isLAN)
+		got, err = Read(isLAN, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]uint32{client: 8, other: 4, client6: 2}
+		want := map[string]state.Connections{
+			client:  {state.TCP: 7, state.UDP: 1},
+			other:   {state.ICMP: 1, state.TCP: 1, state.UDP: 3, state.OtherProtocol: 1},
+			client6: {state.ICMP: 1, state.TCP: 1},
+		}
 		if diff := diffActive(want, got.Active); diff != "" {
 			t.Errorf("active flows (-want +got):\n%s", diff)
 		}
-		if got.Entries != 17 {
-			t.Errorf("entries: %d, want 17", got.Entries)
+		if got.Entries != 19 {
+			t.Errorf("entries: %d, want 19", got.Entries)
+		}
+		if got.Cost <= 0 {
+			t.Errorf("cost: %v", got.Cost)
 		}
 		if diff := diffActive(countWithLibrary(t, c, isLAN), got.Active); diff != "" {
 			t.Errorf("active flows (-library +got):\n%s", diff)
@@ -196,15 +209,31 @@ func TestRead(t *testing.T) {
 
 		// Several thousand of all kinds, over many datagrams.
 		insert(t, c, manySpecs(6000)...)
-		got, err = Read(anyone)
+		held := got
+		got, err = Read(anyone, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Entries != 6017 {
-			t.Errorf("entries: %d, want 6017", got.Entries)
+		if got.Entries != 6019 {
+			t.Errorf("entries: %d, want 6019", got.Entries)
 		}
 		if diff := diffActive(countWithLibrary(t, c, anyone), got.Active); diff != "" {
 			t.Errorf("active flows (-library +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(dumpWithLibrary(t, c), dumpAll(t), cmp.AllowUnexported(flow{}), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("flows (-library +got):\n%s", diff)
+		}
+
+		// With counts that are held, only the two numbers are new.
+		got, err = Read(anyone, held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Entries != 6019 || held.Entries != 19 {
+			t.Errorf("entries: %d, want 6019; before %d, want 19", got.Entries, held.Entries)
+		}
+		if diff := diffActive(want, got.Active); diff != "" || got.Cost != held.Cost {
+			t.Errorf("held flows, which cost %v, want %v (-want +got):\n%s", got.Cost, held.Cost, diff)
 		}
 	})
 }
@@ -229,14 +258,50 @@ func manySpecs(n int) (specs []spec) {
 	return specs
 }
 
+// dumpAll gives every flow as this package decodes it, in order.
+func dumpAll(t *testing.T) (flows []flow) {
+	t.Helper()
+	err := dump(dial, request{get: ctGet, answer: ctNew}, func(attrs []byte) error {
+		var f flow
+		err := f.unmarshal(attrs)
+		flows = append(flows, f)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(flows, compareFlows)
+	return flows
+}
+
+// dumpWithLibrary does the same with the library's dump.
+func dumpWithLibrary(t *testing.T, c *conntrack.Conn) (flows []flow) {
+	t.Helper()
+	dumped, err := c.Dump(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range dumped {
+		flows = append(flows, fromOracle(&f))
+	}
+	slices.SortFunc(flows, compareFlows)
+	return flows
+}
+
+func compareFlows(a, b flow) int {
+	return gocmp.Or(a.initiator.Compare(b.initiator), a.responder.Compare(b.responder),
+		gocmp.Compare(a.protocol, b.protocol), gocmp.Compare(a.tcpState, b.tcpState))
+}
+
 // countWithLibrary counts as Read should, in the library's dump of the table.
-func countWithLibrary(t *testing.T, c *conntrack.Conn, isClient func(netip.Addr) bool) map[string]uint32 {
+func countWithLibrary(t *testing.T, c *conntrack.Conn, isClient func(netip.Addr) bool) map[string]state.Connections {
 	t.Helper()
 	flows, err := c.Dump(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	active := make(map[string]uint32)
+	kinds := map[uint8]state.Protocol{6: state.TCP, 17: state.UDP, 1: state.ICMP, 58: state.ICMP, 136: state.OtherProtocol}
+	active := make(map[string]state.Connections)
 	for _, f := range flows {
 		if tcp := f.ProtoInfo.TCP; tcp != nil && (tcp.State == 7 || tcp.State == 8) {
 			continue
@@ -244,7 +309,9 @@ func countWithLibrary(t *testing.T, c *conntrack.Conn, isClient func(netip.Addr)
 		ends := []netip.Addr{f.TupleOrig.IP.SourceAddress, f.TupleReply.IP.SourceAddress}
 		for _, addr := range slices.Compact(ends) {
 			if isClient(addr) {
-				active[addr.String()]++
+				n := active[addr.String()]
+				n[kinds[f.TupleOrig.Proto.Protocol]]++
+				active[addr.String()] = n
 			}
 		}
 	}
@@ -268,7 +335,7 @@ func TestReadErrors(t *testing.T) {
 		if err := unix.Capset(&header, &none[0]); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(isLAN)
+		got, err := Read(isLAN, nil)
 		if got != nil || !errors.Is(err, unix.EPERM) {
 			t.Errorf("Read without capabilities: %v, %v, want EPERM", got, err)
 		}
@@ -302,7 +369,7 @@ func BenchmarkRead(b *testing.B) {
 				receiveOnly(b)
 				kernel += time.Since(start)
 				b.StartTimer()
-				if _, err := Read(isLAN); err != nil {
+				if _, err := Read(isLAN, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

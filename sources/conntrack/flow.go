@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/state"
 )
 
 // Attributes of a flow and of what is nested in them, from
@@ -13,7 +17,10 @@ const (
 	ctaTupleReply = 2
 	ctaProtoInfo  = 4
 
-	ctaTupleIP = 1
+	ctaTupleIP    = 1
+	ctaTupleProto = 2
+
+	ctaProtoNum = 1
 
 	ctaIPv4Src = 1
 	ctaIPv6Src = 3
@@ -32,14 +39,16 @@ const (
 )
 
 // A flow is what counting needs to know of a tracked flow. Its zone is not
-// read: two flows whose tuples differ in nothing but the zone are two entries
-// and count as two. Nor is its protocol: CTA_PROTOINFO_TCP says that it is TCP.
+// read: two flows that differ in nothing but the zone are two entries of the
+// table and count as two.
 type flow struct {
 	// The ends. NAT rewrites destinations and the source of the reply, but
 	// never these two: who sent the first packet, before SNAT, and who answers
 	// it, after DNAT.
 	initiator netip.Addr // source of CTA_TUPLE_ORIG
 	responder netip.Addr // source of CTA_TUPLE_REPLY
+
+	protocol uint8 // IPPROTO_*, of CTA_TUPLE_ORIG
 
 	// tcpState is tcpNone where CTA_PROTOINFO_TCP is missing: in flows of
 	// other protocols, and since Linux 4.16 in those that a flowtable forwards
@@ -54,7 +63,9 @@ func (f *flow) unmarshal(b []byte) error {
 	err := walkAttrs(b, func(typ uint16, b []byte) (err error) {
 		switch typ {
 		case ctaTupleOrig:
-			f.initiator, err = source(b)
+			if f.initiator, err = source(b); err == nil {
+				f.protocol, err = protocol(b)
+			}
 		case ctaTupleReply:
 			f.responder, err = source(b)
 		case ctaProtoInfo:
@@ -77,6 +88,37 @@ func (f *flow) unmarshal(b []byte) error {
 // TIME_WAIT or CLOSE only waits to be forgotten.
 func (f *flow) active() bool {
 	return f.tcpState != tcpTimeWait && f.tcpState != tcpClose
+}
+
+// kind gives the class that the flow is counted in.
+func (f *flow) kind() state.Protocol {
+	switch f.protocol {
+	case unix.IPPROTO_TCP:
+		return state.TCP
+	case unix.IPPROTO_UDP:
+		return state.UDP
+	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
+		return state.ICMP
+	default:
+		return state.OtherProtocol
+	}
+}
+
+// protocol gives the protocol number of a tuple, 0 (IPPROTO_IP, which no flow
+// has) if there is none.
+func protocol(tuple []byte) (uint8, error) {
+	proto, err := findAttr(tuple, ctaTupleProto)
+	if proto == nil || err != nil {
+		return 0, err
+	}
+	number, err := findAttr(proto, ctaProtoNum)
+	if number == nil || err != nil {
+		return 0, err
+	}
+	if len(number) != 1 {
+		return 0, fmt.Errorf("protocol number of %d bytes", len(number))
+	}
+	return number[0], nil
 }
 
 // source gives the source address of a tuple, that of an IPv4-mapped one as

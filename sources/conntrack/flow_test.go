@@ -32,50 +32,50 @@ func TestFlow(t *testing.T) {
 		{
 			name:   "UDP",
 			attrs:  slices.Concat(tuple(ctaTupleOrig, unix.IPPROTO_UDP, client, server), tuple(ctaTupleReply, unix.IPPROTO_UDP, server, client)),
-			want:   flow{initiator: addr(client), responder: addr(server)},
+			want:   flow{protocol: unix.IPPROTO_UDP, initiator: addr(client), responder: addr(server)},
 			active: true,
 		}, {
 			name:   "ICMPv6",
 			attrs:  slices.Concat(tuple(ctaTupleOrig, unix.IPPROTO_ICMPV6, "fd00::1", "2001:db8::2"), tuple(ctaTupleReply, unix.IPPROTO_ICMPV6, "2001:db8::2", "fd00::1")),
-			want:   flow{initiator: addr("fd00::1"), responder: addr("2001:db8::2")},
+			want:   flow{protocol: unix.IPPROTO_ICMPV6, initiator: addr("fd00::1"), responder: addr("2001:db8::2")},
 			active: true,
 		}, {
 			name:   "SNAT leaves both sources alone",
 			attrs:  slices.Concat(tuple(ctaTupleOrig, unix.IPPROTO_TCP, client, server), tuple(ctaTupleReply, unix.IPPROTO_TCP, server, router), tcpInfo(3)),
-			want:   flow{initiator: addr(client), responder: addr(server), tcpState: 3},
+			want:   flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr(server), tcpState: 3},
 			active: true,
 		}, {
 			name:   "DNAT shows in the source of the reply",
 			attrs:  slices.Concat(tuple(ctaTupleOrig, unix.IPPROTO_TCP, server, router), tuple(ctaTupleReply, unix.IPPROTO_TCP, client, server), tcpInfo(3)),
-			want:   flow{initiator: addr(server), responder: addr(client), tcpState: 3},
+			want:   flow{protocol: unix.IPPROTO_TCP, initiator: addr(server), responder: addr(client), tcpState: 3},
 			active: true,
 		}, {
 			name:   "IPv4-mapped",
 			attrs:  slices.Concat(tuple(ctaTupleOrig, unix.IPPROTO_TCP, "::ffff:"+client, "2001:db8::2"), tuple(ctaTupleReply, unix.IPPROTO_TCP, "2001:db8::2", "::ffff:"+client)),
-			want:   flow{initiator: addr(client), responder: addr("2001:db8::2")},
+			want:   flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr("2001:db8::2")},
 			active: true,
 		}, {
 			name:  "TIME_WAIT",
 			attrs: slices.Concat(tcpTuples, tcpInfo(tcpTimeWait)),
-			want:  flow{initiator: addr(client), responder: addr(server), tcpState: tcpTimeWait},
+			want:  flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr(server), tcpState: tcpTimeWait},
 		}, {
 			name:  "CLOSE",
 			attrs: slices.Concat(tcpTuples, tcpInfo(tcpClose)),
-			want:  flow{initiator: addr(client), responder: addr(server), tcpState: tcpClose},
+			want:  flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr(server), tcpState: tcpClose},
 		}, {
 			name:   "CLOSE_WAIT",
 			attrs:  slices.Concat(tcpTuples, tcpInfo(5)),
-			want:   flow{initiator: addr(client), responder: addr(server), tcpState: 5},
+			want:   flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr(server), tcpState: 5},
 			active: true,
 		}, {
 			name:   "TCP in a flowtable", // IPS_OFFLOAD: no timeout, no CTA_PROTOINFO
 			attrs:  slices.Concat(tcpTuples, attr(3, []byte{0, 0, 0x41, 0x8e})),
-			want:   flow{initiator: addr(client), responder: addr(server)},
+			want:   flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr(server)},
 			active: true,
 		}, {
 			name:   "state 8 of SCTP is not TCP's", // CTA_PROTOINFO_SCTP_STATE
 			attrs:  slices.Concat(tcpTuples, nested(ctaProtoInfo, nested(3, attr(1, []byte{8})))),
-			want:   flow{initiator: addr(client), responder: addr(server)},
+			want:   flow{protocol: unix.IPPROTO_TCP, initiator: addr(client), responder: addr(server)},
 			active: true,
 		}, {
 			name:   "unknown attributes at every level, in another order",
@@ -95,13 +95,14 @@ func TestFlow(t *testing.T) {
 		{name: "IPv6 address of 4 bytes", attrs: nested(ctaTupleOrig, nested(ctaTupleIP, attr(ctaIPv6Src, []byte{1, 2, 3, 4}))), err: "flow: source address of 4 bytes"},
 		{name: "TCP without a state", attrs: slices.Concat(tcpTuples, nested(ctaProtoInfo, nested(ctaProtoInfoTCP))), err: "flow: TCP state of 0 bytes"},
 		{name: "TCP state of 2 bytes", attrs: slices.Concat(tcpTuples, nested(ctaProtoInfo, nested(ctaProtoInfoTCP, attr(ctaProtoInfoTCPState, []byte{3, 0})))), err: "flow: TCP state of 2 bytes"},
+		{name: "protocol number of 2 bytes", attrs: nested(ctaTupleOrig, nested(ctaTupleIP, attr(ctaIPv4Src, []byte{10, 0, 0, 1})), nested(ctaTupleProto, attr(ctaProtoNum, []byte{6, 0}))), err: "flow: protocol number of 2 bytes"},
 		{name: "attribute shorter than its header", attrs: []byte{3, 0, 1, 0}, err: "flow: malformed attribute"},
 		{name: "attribute of length 0", attrs: []byte{0, 0, 0, 0}, err: "flow: malformed attribute"},
 		{name: "attribute longer than the message", attrs: []byte{0xff, 0xff, 1, 0}, err: "flow: malformed attribute"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			// What is left of the previous flow must not show.
-			got := flow{initiator: addr("10.9.9.9"), responder: addr("10.9.9.9"), tcpState: tcpClose}
+			got := flow{initiator: addr("10.9.9.9"), responder: addr("10.9.9.9"), protocol: 99, tcpState: tcpClose}
 			err := got.unmarshal(tc.attrs)
 			if tc.err != "" {
 				if err == nil || err.Error() != tc.err {
@@ -162,16 +163,22 @@ func decodeOracle(attrs []byte) (*conntrack.Flow, error) {
 	return e.Flow, err
 }
 
-// diffOracle compares a flow with what the library's decoder made of it.
-func diffOracle(got flow, oracle *conntrack.Flow) string {
-	want := flow{
+// fromOracle gives what the library knows of a flow as this package would.
+func fromOracle(oracle *conntrack.Flow) flow {
+	f := flow{
 		initiator: oracle.TupleOrig.IP.SourceAddress.Unmap(),
 		responder: oracle.TupleReply.IP.SourceAddress.Unmap(),
+		protocol:  oracle.TupleOrig.Proto.Protocol,
 	}
 	if oracle.ProtoInfo.TCP != nil {
-		want.tcpState = oracle.ProtoInfo.TCP.State
+		f.tcpState = oracle.ProtoInfo.TCP.State
 	}
-	return cmp.Diff(want, got, cmp.AllowUnexported(flow{}), cmpopts.EquateComparable(netip.Addr{}))
+	return f
+}
+
+// diffOracle compares a flow with what the library's decoder made of it.
+func diffOracle(got flow, oracle *conntrack.Flow) string {
+	return cmp.Diff(fromOracle(oracle), got, cmp.AllowUnexported(flow{}), cmpopts.EquateComparable(netip.Addr{}))
 }
 
 func TestFlowCaptured(t *testing.T) {
@@ -188,8 +195,8 @@ func TestFlowCaptured(t *testing.T) {
 		if diff := diffOracle(got, oracle); diff != "" {
 			t.Errorf("flow (-oracle +got):\n%s", diff)
 		}
-		// A state without TCP, or TCP without one, would make the protocol
-		// number necessary.
+		// A state without TCP, or TCP without one, would be another
+		// protocol's.
 		if isTCP := oracle.TupleOrig.Proto.Protocol == unix.IPPROTO_TCP; isTCP != (got.tcpState != tcpNone) {
 			t.Errorf("protocol %d in TCP state %d", oracle.TupleOrig.Proto.Protocol, got.tcpState)
 		}

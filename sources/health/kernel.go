@@ -128,7 +128,7 @@ func (m Machine) networks() []Finding {
 }
 
 // nearlyFull is the share of the table's limit at which new flows are soon refused.
-const nearlyFull = 0.9
+const nearlyFull = 0.8
 
 // conntrack looks at how full the connection tracking table is.
 func (m Machine) conntrack() []Finding {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
@@ -52,6 +53,7 @@ func fullReport() *state.Report {
 		Accounting: &state.Accounting{Flowtable: true},
 		Conntrack:  &state.Flows{Uptime: time.Hour - 2500*time.Millisecond, Entries: 4711, Limit: 262144},
 		Resets:     3,
+		Losses:     2,
 		Other: &state.OtherReport{
 			Total: [2]state.Traffic{state.Rx: {Bytes: 1 << 30, Packets: 1 << 20}, state.Tx: {Bytes: 60, Packets: 1}},
 			Rate:  [2]float64{state.Rx: 512},
@@ -67,7 +69,8 @@ func fullReport() *state.Report {
 				Addr: netip.MustParseAddr("192.168.10.9"), Name: "laptop", NameSource: state.FromDHCP,
 				MAC: state.MAC{0x00, 0x00, 0x5e, 0x00, 0x53, 0x09}, Interface: "br-lan",
 				Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
-				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Active: math.MaxUint32, Online: true, Seen: wall,
+				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Peak: [2]float64{state.Rx: 1e9, state.Tx: 1}, Average: [2]float64{state.Rx: 1e8 / 3, state.Tx: 0.01},
+				Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, Online: true, Seen: wall,
 			},
 			{
 				Addr: netip.MustParseAddr("192.168.10.10"), Name: "printer", NameSource: state.FromHosts,
@@ -89,20 +92,20 @@ func fullReport() *state.Report {
 	return r
 }
 
-var thisRun = Run{Duration: 20125 * time.Microsecond, Version: "1.2.3", GoVersion: "go1.26.0"}
+var thisRun = Run{Duration: 20125 * time.Microsecond, Version: "1.2.3", GoVersion: "go1.26.0", Protocols: true}
 
 // render gives what Render makes of a report, which has to be strictly right.
 func render(t *testing.T, r *state.Report) (text []byte, families map[string]*dto.MetricFamily) {
 	t.Helper()
-	text, err := Render(r, thisRun)
+	var b bytes.Buffer
+	if err := Render(&b, r, thisRun); err != nil {
+		t.Fatal(err)
+	}
+	families, err := strict.Parse(b.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	families, err = strict.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text, families
+	return b.Bytes(), families
 }
 
 func TestRender(t *testing.T) {
@@ -140,13 +143,15 @@ func TestRenderUnknown(t *testing.T) {
 	}{
 		"nothing": {func(*state.Report) {}, nil},
 		"conntrack": {func(r *state.Report) { r.Conntrack = nil }, []string{
-			"client_active_connections", "network_conntrack_entries", "network_conntrack_limit", "network_metrics_exporter_conntrack_age_seconds",
+			"client_active_connections", "client_connections", "network_conntrack_entries", "network_conntrack_limit", "network_metrics_exporter_conntrack_age_seconds",
 		}},
 		"accounting": {func(r *state.Report) { r.Accounting = nil }, []string{
 			"network_metrics_exporter_accounting_full", "network_metrics_exporter_flowtable_active",
 		}},
 		"presence": {func(r *state.Report) { r.Presence = false }, []string{"client_status", "network_clients_online"}},
-		"rates":    {func(r *state.Report) { r.Rates = false }, []string{"client_traffic_rate_bps"}},
+		"rates": {func(r *state.Report) { r.Rates = false }, []string{
+			"client_traffic_rate_avg_bps", "client_traffic_rate_bps", "client_traffic_rate_peak_bps",
+		}},
 		"probes": {func(r *state.Report) { r.Probes = nil }, []string{
 			"network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",
 		}},
@@ -156,12 +161,14 @@ func TestRenderUnknown(t *testing.T) {
 			}
 		}, []string{"client_last_seen_timestamp_seconds"}},
 		"clients": {func(r *state.Report) { r.Clients, r.Other = nil, nil }, []string{
-			"client_active_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
-			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
+			"client_active_connections", "client_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
+			"client_traffic_bytes", "client_traffic_packets",
+			"client_traffic_rate_avg_bps", "client_traffic_rate_bps", "client_traffic_rate_peak_bps",
 		}},
 		"all": {func(r *state.Report) { *r = state.Report{} }, []string{
-			"client_active_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
-			"client_traffic_bytes", "client_traffic_packets", "client_traffic_rate_bps",
+			"client_active_connections", "client_connections", "client_info", "client_last_seen_timestamp_seconds", "client_status",
+			"client_traffic_bytes", "client_traffic_packets",
+			"client_traffic_rate_avg_bps", "client_traffic_rate_bps", "client_traffic_rate_peak_bps",
 			"network_clients_online", "network_conntrack_entries", "network_conntrack_limit",
 			"network_metrics_exporter_accounting_full", "network_metrics_exporter_conntrack_age_seconds",
 			"network_metrics_exporter_flowtable_active", "network_metrics_exporter_source_duration_seconds", "network_metrics_exporter_source_up",
@@ -214,7 +221,7 @@ func FuzzRender(f *testing.F) {
 		c := state.ClientReport{
 			Name: state.CleanName(name), NameSource: state.FromDHCP, Interface: device,
 			Total: [2]state.Traffic{{Bytes: number, Packets: ^number}, {Bytes: number >> 32, Packets: number << 32}},
-			Rate:  [2]float64{rate, -rate}, Active: uint32(number), Online: number%2 == 0, Seen: time.Unix(0, nanoseconds),
+			Rate:  [2]float64{rate, -rate}, Active: state.Connections{uint32(number)}, Online: number%2 == 0, Seen: time.Unix(0, nanoseconds),
 		}
 		copy(c.MAC[:], mac)
 		clients := map[netip.Addr]bool{}
@@ -265,16 +272,89 @@ func BenchmarkRender(b *testing.B) {
 				c.Addr = c.Addr.Next()
 				r.Clients = append(r.Clients, c)
 			}
-			var text []byte
+			var lines, length int
+			count := writerFunc(func(b []byte) (int, error) {
+				lines += bytes.Count(b, []byte("\n"))
+				length += len(b)
+				return len(b), nil
+			})
 			b.ReportAllocs()
 			for b.Loop() {
-				var err error
-				if text, err = Render(r, thisRun); err != nil {
+				lines, length = 0, 0
+				if err := Render(count, r, thisRun); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(bytes.Count(text, []byte("\n"))), "lines")
-			b.ReportMetric(float64(len(text))/float64(n), "bytes/client")
+			b.ReportMetric(float64(lines), "lines")
+			b.ReportMetric(float64(length)/float64(n), "bytes/client")
 		})
+	}
+}
+
+// A writerFunc is a writer.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// TestRenderBatches renders more series than go at a time, and has the library
+// render the same again, a family at a time.
+func TestRenderBatches(t *testing.T) {
+	for _, clients := range []int{batch - 1, batch, batch + 1, 5 * batch / 2} {
+		r := fullReport()
+		addr := netip.MustParseAddr("10.0.0.0")
+		for i := range clients - len(r.Clients) {
+			addr = addr.Next()
+			r.Clients = append(r.Clients, state.ClientReport{Addr: addr, Name: fmt.Sprintf("client-%d", i), Total: [2]state.Traffic{{Bytes: uint64(i)}}})
+		}
+		got, families := render(t, r)
+		var want bytes.Buffer
+		for _, name := range slices.Sorted(maps.Keys(families)) {
+			if _, err := expfmt.MetricFamilyToText(&want, families[name]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(want.String(), string(got)); diff != "" {
+			t.Errorf("%d clients (-library +got):\n%s", clients, diff)
+		}
+	}
+}
+
+// TestRenderStops at the first error of the writer, and tells it.
+func TestRenderStops(t *testing.T) {
+	full, writes := errors.New("full"), 0
+	err := Render(writerFunc(func(b []byte) (int, error) {
+		writes++
+		return 0, full
+	}), fullReport(), thisRun)
+	if !errors.Is(err, full) || writes != 1 {
+		t.Errorf("error %v after %d writes, want %v after 1", err, writes, full)
+	}
+}
+
+// TestRenderProtocols holds the numbers of flows by protocol to their sum.
+func TestRenderProtocols(t *testing.T) {
+	_, families := render(t, fullReport())
+	sum := make(map[string]float64)
+	for _, m := range families["client_connections"].GetMetric() {
+		sum[m.Label[0].GetValue()] += m.Gauge.GetValue()
+	}
+	all := families["client_active_connections"].GetMetric()
+	for _, m := range all {
+		if ip := m.Label[0].GetValue(); sum[ip] != m.Gauge.GetValue() {
+			t.Errorf("%s has %v flows, by protocol %v", ip, m.Gauge.GetValue(), sum[ip])
+		}
+	}
+	if len(all) != len(fullReport().Clients) || len(sum) != len(all) {
+		t.Errorf("%d clients have flows, %d by protocol, want %d", len(all), len(sum), len(fullReport().Clients))
+	}
+
+	var b bytes.Buffer
+	unasked := thisRun
+	unasked.Protocols = false
+	if err := Render(&b, fullReport(), unasked); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b.Bytes(), []byte("client_connections")) {
+		t.Error("flows by protocol, which nobody asked for")
 	}
 }

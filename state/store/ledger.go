@@ -41,6 +41,9 @@ func encode(l *state.Ledger) []byte {
 	e.string(l.Boot)
 	e.uint(uint64(l.Uptime))
 	e.uint(uint64(l.Opened))
+	e.uint(l.Run)
+	e.uint(l.Losses)
+	e.bool(l.Ceilings)
 	e.time(l.Wall)
 	e.uint(l.Resets)
 	e.string(string(l.Layout))
@@ -65,16 +68,23 @@ func encode(l *state.Ledger) []byte {
 	for d := range l.Other.Total {
 		e.total(&l.Other, d)
 		e.marks(&l.Other, d, len(l.Marks))
+		e.bounds(&l.Other, d, l.Ceilings)
+	}
+	e.uint(uint64(len(l.Buckets)))
+	for _, b := range l.Buckets {
+		e.uint(uint64(b))
 	}
 	e.uint(uint64(len(l.Clients)))
 	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
 		e.addr(addr)
-		e.client(l.Clients[addr], len(l.Marks))
+		e.client(l.Clients[addr], l)
 	}
+	e.flows(l.Flows)
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
-func (e *encoder) client(c state.Client, marks int) {
+// client writes one of the ledger l.
+func (e *encoder) client(c state.Client, l *state.Ledger) {
 	for d := range c.Total {
 		e.total(&c.Tally, d)
 		e.uint(uint64(c.Moved[d]))
@@ -85,13 +95,40 @@ func (e *encoder) client(c state.Client, marks int) {
 			e.uint(r.Bytes)
 			e.uint(r.Packets)
 		}
-		e.marks(&c.Tally, d, marks)
+		e.marks(&c.Tally, d, len(l.Marks))
+		e.bounds(&c.Tally, d, l.Ceilings)
 	}
 	e.uint(c.Folded)
 	e.b = append(e.b, c.MAC[:]...)
 	e.string(c.Interface)
 	e.time(c.Since)
 	e.time(c.Seen)
+	e.uint(uint64(len(c.Bursts)))
+	for _, b := range c.Bursts {
+		e.uint(uint64(slices.Index(l.Buckets, b.Bucket)))
+		for d := range b.Bytes {
+			e.uint(b.Bytes[d])
+			e.uint(b.Peak[d])
+		}
+	}
+}
+
+// flows writes a list of one, or none.
+func (e *encoder) flows(f *state.Flows) {
+	if f == nil {
+		e.uint(0)
+		return
+	}
+	e.uint(1)
+	e.uint(uint64(f.Uptime))
+	e.uint(uint64(f.Cost))
+	e.uint(uint64(len(f.Active)))
+	for _, addr := range slices.SortedFunc(maps.Keys(f.Active), netip.Addr.Compare) {
+		e.addr(addr)
+		for _, n := range f.Active[addr] {
+			e.uint(uint64(n))
+		}
+	}
 }
 
 // total writes one direction of a tally, but for its marks.
@@ -105,6 +142,19 @@ func (e *encoder) marks(t *state.Tally, d, n int) {
 	for _, m := range t.Marks[:n] {
 		// What has come since the mark is a smaller number than its total.
 		e.uint(t.Total[d].Bytes - m[d])
+	}
+}
+
+// bounds writes those of one direction of a tally: how far they are above the
+// total, which is a smaller number, and 0 for a floor that the total has passed.
+func (e *encoder) bounds(t *state.Tally, d int, ceilings bool) {
+	above := func(bound state.Traffic) {
+		e.uint(max(bound.Bytes, t.Total[d].Bytes) - t.Total[d].Bytes)
+		e.uint(max(bound.Packets, t.Total[d].Packets) - t.Total[d].Packets)
+	}
+	above(t.Floor[d])
+	if ceilings {
+		above(t.Ceiling[d])
 	}
 }
 
@@ -141,6 +191,9 @@ func (d *decoder) ledger() *state.Ledger {
 	l.Opened = l.Uptime
 	if d.version >= 2 {
 		l.Opened = d.duration()
+		l.Run = d.uint()
+		l.Losses = d.uint()
+		l.Ceilings = d.bool()
 	}
 	l.Wall = d.time()
 	l.Resets = d.uint()
@@ -174,6 +227,14 @@ func (d *decoder) ledger() *state.Ledger {
 		for dir := range l.Other.Total {
 			d.total(&l.Other, dir)
 			d.marks(&l.Other, dir, len(l.Marks))
+			d.bounds(&l.Other, dir, l.Ceilings)
+		}
+		for range d.items {
+			b := d.duration()
+			if n := len(l.Buckets); n > 0 && b <= l.Buckets[n-1] {
+				d.bad = true
+			}
+			l.Buckets = append(l.Buckets, b)
 		}
 	}
 	var lastAddr netip.Addr
@@ -182,13 +243,42 @@ func (d *decoder) ledger() *state.Ledger {
 		if !lastAddr.Less(addr) {
 			d.bad = true
 		}
-		l.Clients[addr] = d.client(len(l.Marks))
+		l.Clients[addr] = d.client(l)
 		lastAddr = addr
+	}
+	if d.version >= 2 {
+		for range d.items {
+			d.bad = d.bad || l.Flows != nil
+			l.Flows = d.flows()
+		}
 	}
 	return l
 }
 
-func (d *decoder) client(marks int) state.Client {
+func (d *decoder) flows() *state.Flows {
+	f := &state.Flows{Uptime: d.duration(), Cost: d.duration(), Active: make(map[netip.Addr]state.Connections)}
+	var last netip.Addr
+	for range d.items {
+		addr := d.addr()
+		if !last.Less(addr) {
+			d.bad = true
+		}
+		var c state.Connections
+		for i := range c {
+			n := d.uint()
+			if n > math.MaxUint32 {
+				d.bad = true
+			}
+			c[i] = uint32(n)
+		}
+		f.Active[addr] = c
+		last = addr
+	}
+	return f
+}
+
+// client reads one of the ledger l.
+func (d *decoder) client(l *state.Ledger) state.Client {
 	var c state.Client
 	for dir := range c.Total {
 		d.total(&c.Tally, dir)
@@ -199,7 +289,10 @@ func (d *decoder) client(marks int) state.Client {
 				Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
 			})
 		}
-		d.marks(&c.Tally, dir, marks)
+		d.marks(&c.Tally, dir, len(l.Marks))
+		if d.version >= 2 {
+			d.bounds(&c.Tally, dir, l.Ceilings)
+		}
 	}
 	if d.version >= 2 {
 		c.Folded = d.uint()
@@ -208,10 +301,30 @@ func (d *decoder) client(marks int) state.Client {
 	c.Interface = d.string()
 	c.Since = d.time()
 	c.Seen = d.time()
+	if d.version >= 2 {
+		c.Bursts = d.bursts(l.Buckets)
+	}
 	return c
 }
 
-// total and marks read what encoder's write.
+func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
+	var bursts []state.Burst
+	for range d.items {
+		n := d.uint()
+		if n >= uint64(len(buckets)) || len(bursts) > 0 && buckets[n] <= bursts[len(bursts)-1].Bucket {
+			d.bad = true
+			break
+		}
+		b := state.Burst{Bucket: buckets[n]}
+		for dir := range b.Bytes {
+			b.Bytes[dir], b.Peak[dir] = d.uint(), d.uint()
+		}
+		bursts = append(bursts, b)
+	}
+	return bursts
+}
+
+// total, marks and bounds read what encoder's write.
 func (d *decoder) total(t *state.Tally, dir int) {
 	t.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
 }
@@ -227,12 +340,40 @@ func (d *decoder) marks(t *state.Tally, dir, n int) {
 	}
 }
 
+func (d *decoder) bounds(t *state.Tally, dir int, ceilings bool) {
+	above := func(total uint64) uint64 {
+		more := d.uint()
+		if more > math.MaxUint64-total {
+			d.bad = true
+			return 0
+		}
+		return total + more
+	}
+	bound := func() state.Traffic {
+		return state.Traffic{Bytes: above(t.Total[dir].Bytes), Packets: above(t.Total[dir].Packets)}
+	}
+	if floor := bound(); floor != t.Total[dir] {
+		t.Floor[dir] = floor
+	}
+	if ceilings {
+		t.Ceiling[dir] = bound()
+	}
+}
+
 // encoder appends fields to b.
 type encoder struct{ b []byte }
 
 func (e *encoder) uint(v uint64)     { e.b = binary.AppendUvarint(e.b, v) }
 func (e *encoder) string(s string)   { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
 func (e *encoder) addr(a netip.Addr) { e.string(string(a.AsSlice())) }
+
+func (e *encoder) bool(v bool) {
+	if v {
+		e.uint(1)
+	} else {
+		e.uint(0)
+	}
+}
 
 // time writes the nanoseconds since 1970, 0 for the zero time.
 func (e *encoder) time(t time.Time) {
@@ -285,6 +426,14 @@ func (d *decoder) len() int {
 func (d *decoder) items(yield func() bool) {
 	for n := d.len(); n > 0 && !d.bad && yield(); n-- {
 	}
+}
+
+func (d *decoder) bool() bool {
+	v := d.uint()
+	if v > 1 {
+		d.bad = true
+	}
+	return v == 1
 }
 
 func (d *decoder) string() string { return string(d.bytes(d.len())) }

@@ -33,16 +33,38 @@ var (
 func fullLedger() *state.Ledger {
 	l := firstLedger()
 	l.Opened = 92 * time.Hour
+	l.Run = 1 << 40
+	l.Losses = 2
 	l.Layout = state.Sets
 	l.Settings = []string{"--interface=br-lan", "--accounting=sets", ""}
 	l.Other = state.Tally{
 		Total: [2]state.Traffic{{Bytes: math.MaxUint64, Packets: 3}, {Bytes: 1}},
 		Marks: [3][2]uint64{{7, 0}, {math.MaxUint64, 1}},
 	}
-	c := l.Clients[phone]
+	l.Flows = &state.Flows{
+		Active: map[netip.Addr]state.Connections{laptop: {1, math.MaxUint32, 0, 300}, phone: {}},
+		Uptime: 92 * time.Hour,
+		Cost:   250 * time.Millisecond,
+	}
+	l.Buckets = []time.Duration{93*time.Hour - time.Minute, 93*time.Hour - 10*time.Second}
+	c := l.Clients[laptop]
+	c.Bursts = []state.Burst{
+		{Bucket: l.Buckets[0], Bytes: [2]uint64{state.Rx: 1500, state.Tx: 40}, Peak: [2]uint64{state.Rx: 6000, state.Tx: 160}},
+		{Bucket: l.Buckets[1], Bytes: [2]uint64{state.Tx: math.MaxUint64}, Peak: [2]uint64{state.Tx: 1 << 63}},
+	}
+	l.Clients[laptop] = c
+	c = l.Clients[phone]
 	c.Folded = 1 << 60
+	c.Bursts = []state.Burst{{Bucket: l.Buckets[1], Bytes: [2]uint64{state.Rx: 1}, Peak: [2]uint64{state.Rx: 4}}}
+	c.Floor = [2]state.Traffic{state.Rx: {Bytes: math.MaxUint64, Packets: 1}, state.Tx: {Bytes: 128, Packets: math.MaxUint64}}
 	l.Clients[phone] = c
 	return l
+}
+
+// fullCheckpoint holds something in every field, too.
+func fullCheckpoint() *state.Ledger {
+	l := fullLedger()
+	return l.Checkpoint(nil, time.Minute)
 }
 
 // firstLedger holds something in every field of version 1. It is what
@@ -102,6 +124,7 @@ func TestLedgerRoundTrip(t *testing.T) {
 	tests := map[string]struct{ in, want *state.Ledger }{
 		"zero":                  {in: &state.Ledger{}},
 		"full":                  {in: fullLedger()},
+		"checkpoint":            {in: fullCheckpoint()},
 		"marks without clients": {in: &state.Ledger{Marks: []time.Duration{1, math.MaxInt64}}},
 		"the first and last moments": {in: &state.Ledger{
 			Instant: state.Instant{Uptime: math.MaxInt64, Wall: time.Unix(0, math.MinInt64)},
@@ -209,7 +232,7 @@ func sealed(body []byte) []byte {
 }
 
 // TestDecodeRefuses is about files with the right checksum that no version of
-// this program has written, and about their sound neighbours, in version 1.
+// this program has written, and about their sound neighbours: in version 1, but for bursts.
 func TestDecodeRefuses(t *testing.T) {
 	const head = magic + "1\n"
 	// An empty ledger is eight zeros: boot, uptime, wall, resets, and the lengths
@@ -219,6 +242,10 @@ func TestDecodeRefuses(t *testing.T) {
 		var e encoder
 		e.addr(addr)
 		return string(e.b) + strings.Repeat("\x00", 17)
+	}
+	bursts := func(buckets []time.Duration, bursts ...state.Burst) string {
+		file := encode(&state.Ledger{Buckets: buckets, Clients: map[netip.Addr]state.Client{laptop: {Bursts: bursts}}})
+		return string(file[:len(file)-4])
 	}
 	tests := map[string]struct {
 		body string
@@ -263,6 +290,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"more clients than there":    {start + "\x00\x00\x00\x02" + client(laptop), errDamaged},
 		"a total that fell since a mark": {start + "\x00\x00\x01\x09\x01\x04\x0a\x00\x00\x01" +
 			"\x05\x00\x00\x00\x06" + "\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00", errDamaged},
+
+		"sound: bursts":        {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 5}, state.Burst{Bucket: 7}), nil},
+		"a bucket twice":       {bursts([]time.Duration{5, 5}), errDamaged},
+		"buckets out of order": {bursts([]time.Duration{7, 5}), errDamaged},
+		"a burst twice":        {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 5}, state.Burst{Bucket: 5}), errDamaged},
+		"bursts out of order":  {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 7}, state.Burst{Bucket: 5}), errDamaged},
+		"a burst of no bucket": {bursts([]time.Duration{5, 7}, state.Burst{Bucket: 6}), errDamaged},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -276,7 +310,7 @@ func TestDecodeRefuses(t *testing.T) {
 // FuzzDecode takes files without their checksums and puts the right ones under
 // them: nobody would guess one, and so nobody would get past it.
 func FuzzDecode(f *testing.F) {
-	for _, l := range []*state.Ledger{{}, fullLedger(), ledgerOf(2)} {
+	for _, l := range []*state.Ledger{{}, fullLedger(), fullCheckpoint(), ledgerOf(2)} {
 		file := encode(l)
 		f.Add(file[:len(file)-4])
 	}
@@ -315,6 +349,13 @@ func ledgerOf(n int) *state.Ledger {
 		Layout:   state.Rules,
 		Marks:    []time.Duration{time.Hour - 2*time.Second, time.Hour},
 	}
+	for before := time.Minute; before > 0; before -= 10 * time.Second {
+		l.Buckets = append(l.Buckets, time.Hour-before)
+	}
+	var bursts []state.Burst
+	for _, b := range l.Buckets {
+		bursts = append(bursts, state.Burst{Bucket: b, Bytes: [2]uint64{750000, 30000}, Peak: [2]uint64{2400000, 96000}})
+	}
 	addr := netip.MustParseAddr("10.0.0.0")
 	for i := range n {
 		addr = addr.Next()
@@ -333,6 +374,7 @@ func ledgerOf(n int) *state.Ledger {
 			Interface: "br-lan",
 			Since:     time.Unix(1767222000, 987654321),
 			Seen:      time.Unix(1767225599, 987654321),
+			Bursts:    bursts,
 		}
 	}
 	return l

@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,7 +39,7 @@ func TestReplace(t *testing.T) {
 				}
 			}
 			umask := syscall.Umask(test.umask)
-			err := Replace(path, test.perm, []byte("the new one"))
+			err := Replace(path, test.perm, content([]byte("the new one")))
 			syscall.Umask(umask)
 			if err != nil {
 				t.Fatal(err)
@@ -67,7 +69,7 @@ func TestReplaceLink(t *testing.T) {
 	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
-	if err := Replace(path, 0o644, []byte("ours")); err != nil {
+	if err := Replace(path, 0o644, content([]byte("ours"))); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := describe(t, path), "-rw-r--r-- ours"; got != want {
@@ -93,7 +95,7 @@ func TestReplaceOwner(t *testing.T) {
 	for _, name := range []string{"file.prom", "file.prom", lockName} {
 		path := filepath.Join(dir, name)
 		if name != lockName {
-			if err := Replace(path, 0o644, []byte("content")); err != nil {
+			if err := Replace(path, 0o644, content([]byte("content"))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -115,7 +117,7 @@ func TestReplaceOwner(t *testing.T) {
 func TestReplaceIsAtomic(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.prom")
 	contents := [][]byte{bytes.Repeat([]byte("a"), 300_000), bytes.Repeat([]byte("b"), 200_000)}
-	if err := Replace(path, 0o644, contents[0]); err != nil {
+	if err := Replace(path, 0o644, content(contents[0])); err != nil {
 		t.Fatal(err)
 	}
 	stop, failure := make(chan struct{}), make(chan error)
@@ -138,7 +140,7 @@ func TestReplaceIsAtomic(t *testing.T) {
 		}()
 	}()
 	for i := range 200 {
-		if err := Replace(path, 0o644, contents[(i+1)%2]); err != nil {
+		if err := Replace(path, 0o644, content(contents[(i+1)%2])); err != nil {
 			t.Error(err)
 			break
 		}
@@ -160,11 +162,44 @@ func TestReplaceFails(t *testing.T) {
 	before := list(t, dir)
 	for _, name := range []string{"directory", "missing/file.prom", "file/file.prom", strings.Repeat("long", 64)} {
 		path := filepath.Join(dir, name)
-		if err := Replace(path, 0o644, []byte("content")); err == nil || !strings.HasPrefix(err.Error(), "replace "+path+": ") {
+		if err := Replace(path, 0o644, content([]byte("content"))); err == nil || !strings.HasPrefix(err.Error(), "replace "+path+": ") {
 			t.Errorf("got error %v, want one that begins with replace %s", err, path)
 		}
 	}
 	if diff := cmp.Diff(before, list(t, dir)); diff != "" {
 		t.Errorf("files in the directory (-want +got):\n%s", diff)
+	}
+}
+
+// content writes data.
+func content(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
+// TestReplaceHalfWritten leaves the old file alone where the new one could not
+// be written to its end, and no other file behind.
+func TestReplaceHalfWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := Replace(path, 0o644, content([]byte("the old one"))); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	err := Replace(path, 0o644, func(w io.Writer) error {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			return err
+		}
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "the old one" {
+		t.Errorf("the file has %d bytes: %.20q, %v", len(got), got, err)
+	}
+	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
+		t.Errorf("files in the directory: %v, %v", files, err)
 	}
 }

@@ -18,10 +18,13 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
+// at is where the state is kept in most tests: in dir, written through.
+func at(dir string) Place { return Place{Dir: dir, Runtime: filepath.Join(dir, "none")} }
+
 // openDir locks a state directory until the test ends.
 func openDir(t *testing.T, path string) *Dir {
 	t.Helper()
-	d, err := Open(path, time.Minute)
+	d, err := at(path).Open(time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +32,8 @@ func openDir(t *testing.T, path string) *Dir {
 	return d
 }
 
-// newer is the ledger of a version that is yet to come.
-func newer() []byte { return sealed([]byte(magic + "3\nwho knows what")) }
+// future is the ledger of a version that is yet to come.
+func future() []byte { return sealed([]byte(magic + "3\nwho knows what")) }
 
 func TestLoad(t *testing.T) {
 	sound := encode(fullLedger())
@@ -50,8 +53,8 @@ func TestLoad(t *testing.T) {
 		"cut short":              {put: file(sound[:len(sound)-1]), aside: ".damaged"},
 		"empty":                  {put: file(nil), aside: ".damaged"},
 		"another's":              {put: file([]byte("192.168.10.9|laptop\n")), aside: ".damaged"},
-		"newer":                  {put: file(newer()), aside: ".newer"},
-		"newer, damaged":         {put: file(append(newer(), 0)), aside: ".damaged"},
+		"newer":                  {put: file(future()), aside: ".newer"},
+		"newer, damaged":         {put: file(append(future(), 0)), aside: ".damaged"},
 		"directory":              {put: func(path string) error { return os.MkdirAll(filepath.Join(path, "kept"), 0o700) }, aside: ".damaged"},
 		"FIFO":                   {put: func(path string) error { return syscall.Mkfifo(path, 0o600) }, aside: ".damaged"},
 		"dangling link":          {put: func(path string) error { return os.Symlink("nowhere", path) }, aside: ".damaged"},
@@ -78,11 +81,10 @@ func TestLoad(t *testing.T) {
 				return
 			}
 			aside := path + test.aside
-			var kept *KeptAsideError
-			if !errors.As(err, &kept) || kept.Path != aside || !strings.Contains(err.Error(), path+":") || !strings.Contains(err.Error(), aside) {
+			if !errors.As(err, new(*LostError)) || !strings.Contains(err.Error(), path+":") || !strings.Contains(err.Error(), aside+": totals start anew") {
 				t.Errorf("got error %q, want one that names %s and %s", err, path, aside)
 			}
-			if diff := cmp.Diff(&state.Ledger{}, got, sameLedger); diff != "" {
+			if diff := cmp.Diff(&state.Ledger{Losses: 1}, got, sameLedger); diff != "" {
 				t.Errorf("ledger in place of what was kept aside (-want +got):\n%s", diff)
 			}
 			if after := describe(t, aside); after != before {
@@ -159,8 +161,8 @@ func TestLoadTwice(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Load(); !errors.As(err, new(*KeptAsideError)) {
-			t.Fatalf("got error %v, want a KeptAsideError", err)
+		if _, err := d.Load(); !errors.As(err, new(*LostError)) {
+			t.Fatalf("got error %v, want a LostError", err)
 		}
 		got, err := os.ReadFile(path + ".damaged")
 		if err != nil || string(got) != content {
@@ -188,7 +190,8 @@ func list(t *testing.T, dir string) []string {
 
 func TestSave(t *testing.T) {
 	d := openDir(t, t.TempDir())
-	for _, want := range []*state.Ledger{fullLedger(), {}, ledgerOf(1000)} {
+	for run, want := range []*state.Ledger{fullLedger(), {}, ledgerOf(1000)} {
+		want.Run = uint64(run)
 		if err := d.Save(want); err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +203,7 @@ func TestSave(t *testing.T) {
 			t.Errorf("loaded differs from saved (-want +got):\n%s", diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"ledger", "lock"}, list(t, d.path)); diff != "" {
+	if diff := cmp.Diff([]string{"checkpoint", "ledger", "lock"}, list(t, d.path)); diff != "" {
 		t.Errorf("files in the directory (-want +got):\n%s", diff)
 	}
 }
@@ -209,7 +212,7 @@ func TestSavePermissions(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o077, 0o777} {
 		dir := t.TempDir()
 		before := syscall.Umask(umask)
-		d, err := Open(dir, time.Minute)
+		d, err := at(dir).Open(time.Minute)
 		if err == nil {
 			err = d.Save(&state.Ledger{})
 			d.Close()
@@ -267,16 +270,16 @@ func TestSaveFails(t *testing.T) {
 func TestOpenWaits(t *testing.T) {
 	dir := t.TempDir()
 	first := openDir(t, dir)
-	if _, err := Open(dir, 30*time.Millisecond); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
+	if _, err := at(dir).Open(30 * time.Millisecond); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
 		t.Fatalf("while another one holds it: got error %v, want one about the lock", err)
 	}
-	if _, err := Open(dir, 0); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
+	if _, err := at(dir).Open(0); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
 		t.Fatalf("without patience: got error %v, want one about the lock", err)
 	}
 
 	opened := make(chan error)
 	go func() {
-		second, err := Open(dir, time.Minute)
+		second, err := at(dir).Open(time.Minute)
 		if err == nil {
 			second.Close()
 		}
@@ -319,7 +322,7 @@ func TestOpenAfterKill(t *testing.T) {
 	}
 	said := make([]byte, len("held\n"))
 	_, err = out.Read(said)
-	_, held := Open(dir, 0)
+	_, held := at(dir).Open(0)
 	child.Process.Kill()
 	child.Wait()
 	if err != nil || string(said) != "held\n" {
@@ -352,7 +355,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := list(t, dir)
-			if _, err := Open(filepath.Dir(lock), time.Minute); err == nil || !strings.Contains(err.Error(), lock) {
+			if _, err := at(filepath.Dir(lock)).Open(time.Minute); err == nil || !strings.Contains(err.Error(), lock) {
 				t.Errorf("got error %v, want one that names %s", err, lock)
 			}
 			if diff := cmp.Diff(before, list(t, dir)); diff != "" {

@@ -25,7 +25,7 @@ type facts struct {
 func factsOf(r *state.Report, c state.ClientReport, o Options) facts {
 	f := traffic(r, c.Total, c.Rate, o)
 	if r.Conntrack != nil {
-		active := uint64(c.Active)
+		active := uint64(c.Active.Sum())
 		f.Connections = &active
 	}
 	if r.Presence {

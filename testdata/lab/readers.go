@@ -30,7 +30,7 @@ const readersLimit = time.Minute
 // but two names, which are the original's.
 func CheckReaders(t *testing.T, path string) {
 	t.Helper()
-	Need(t, "prometheus-node-exporter", "promtool")
+	Need(t, "promtool")
 	ctx, cancel := context.WithTimeout(t.Context(), readersLimit)
 	defer cancel()
 	text, err := os.ReadFile(path)
@@ -42,7 +42,7 @@ func CheckReaders(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 
-	served := scrape(t, ctx, startNodeExporter(t, ctx, filepath.Dir(path)))
+	served := scrape(t, ctx, StartNodeExporter(t, filepath.Dir(path)))
 	if failed, ok := served["node_textfile_scrape_error"]; !ok || failed.Metric[0].Gauge.GetValue() != 0 {
 		t.Errorf("node_textfile_scrape_error is %v, want 0", failed)
 	}
@@ -66,12 +66,33 @@ client_traffic_packets counter metrics should have "_total" suffix
 	}
 }
 
-// startNodeExporter gives the address at which it serves the files in dir. It
+// StartNodeExporter gives the address at which it serves the files in dir. It
 // ends with the test.
-func startNodeExporter(t *testing.T, ctx context.Context, dir string) (addr string) {
+func StartNodeExporter(t *testing.T, dir string) (addr string) {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, "prometheus-node-exporter", "--collector.disable-defaults",
+	return serve(t, "prometheus-node-exporter", "--collector.disable-defaults",
 		"--collector.textfile", "--collector.textfile.directory="+dir, "--web.listen-address=127.0.0.1:0")
+}
+
+// StartPrometheus gives the address of one that has this configuration. It
+// receives remote writes and ends with the test.
+func StartPrometheus(t *testing.T, config string) (addr string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, "prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.enable-remote-write-receiver", "--web.listen-address=127.0.0.1:0")
+}
+
+// serve starts a program and gives the address that it listens on, which is in
+// its log.
+func serve(t *testing.T, program string, args ...string) (addr string) {
+	t.Helper()
+	Need(t, program)
+	cmd := exec.Command(program, args...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -80,22 +101,33 @@ func startNodeExporter(t *testing.T, ctx context.Context, dir string) (addr stri
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(stderr)
+	var log strings.Builder
+	drained := make(chan struct{})
 	t.Cleanup(func() {
 		cmd.Process.Kill()
-		for lines.Scan() {
-		}
+		<-drained
 		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", program, &log)
+		}
 	})
 	listening := regexp.MustCompile(`Listening on.* address=(127\.0\.0\.1:\d+)`)
-	var log strings.Builder
-	for lines.Scan() {
-		if match := listening.FindStringSubmatch(lines.Text()); match != nil {
-			return match[1]
-		}
+	for addr == "" && lines.Scan() {
 		fmt.Fprintln(&log, lines.Text())
+		if match := listening.FindStringSubmatch(lines.Text()); match != nil {
+			addr = match[1]
+		}
 	}
-	t.Fatalf("it does not say where it listens:\n%s", &log)
-	return ""
+	go func() {
+		defer close(drained)
+		for lines.Scan() {
+			fmt.Fprintln(&log, lines.Text())
+		}
+	}()
+	if addr == "" {
+		t.Fatalf("%s does not say where it listens", program)
+	}
+	return addr
 }
 
 func scrape(t *testing.T, ctx context.Context, addr string) map[string]*dto.MetricFamily {

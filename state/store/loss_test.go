@@ -1,0 +1,308 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/state"
+	"network-metrics-exporter/testdata/lab"
+)
+
+// A fate is what happens between two runs, or a run.
+type fate string
+
+const (
+	through     fate = "run, written through"
+	minute      fate = "run, checkpoint each minute"
+	tornThrough fate = "run, written through, killed after its ledger"
+	torn        fate = "run, checkpoint each minute, killed after its ledger"
+	zero        fate = "counters zeroed; run, checkpoint each minute"
+	flush       fate = "counters flushed"
+	second      fate = "a second counter comes, or goes"
+	powerCut    fate = "power cut"
+	stop        fate = "runtime directory removed"
+	flip        fate = "ledger damaged"
+	blot        fate = "checkpoint damaged"
+)
+
+var fates = []fate{through, minute, tornThrough, torn, zero, flush, second, powerCut, stop, flip, blot}
+
+const mtu = 1500
+
+// machine is a router with two clients, and a kernel that is made up. The store
+// and the arithmetic are real.
+type machine struct {
+	place     Place
+	clients   []netip.Addr
+	boot      int
+	uptime    time.Duration
+	table     uint64                           // handle of that of the counters
+	second    bool                             // whether there is one more for each client
+	counters  map[netip.Addr]map[uint64]uint64 // bytes by rule handle, received and sent alike
+	counted   map[netip.Addr]uint64            // bytes that any counter has ever counted
+	published map[netip.Addr]uint64            // the last bytes received
+	gone      bool                             // whether counters went that may have counted since the last sample
+	harmed    bool                             // whether files did, since the last run
+	moves     int
+}
+
+func newMachine(t *testing.T, dir string) *machine {
+	t.Helper()
+	m := &machine{
+		place:     Place{Dir: filepath.Join(dir, "state"), Runtime: filepath.Join(dir, "run")},
+		clients:   []netip.Addr{laptop, visitor},
+		counted:   make(map[netip.Addr]uint64),
+		published: make(map[netip.Addr]uint64),
+	}
+	m.reset()
+	for _, path := range []string{m.place.Dir, m.place.Runtime} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+func (m *machine) reset() {
+	m.counters = map[netip.Addr]map[uint64]uint64{laptop: {0: 0}, visitor: {0: 0}}
+}
+
+// flow lets the clients move bytes: much at times, and ever less at others, so
+// that it does not make up for what was lost. The second one comes late.
+func (m *machine) flow() {
+	m.moves++
+	for i, addr := range m.clients {
+		n := uint64(100 - m.moves)
+		switch {
+		case i > 0 && m.moves < 3:
+			continue
+		case (m.moves+i)%3 == 0:
+			n = 10_000
+		}
+		for handle := range m.counters[addr] {
+			m.counters[addr][handle] += n * mtu
+			m.counted[addr] += n * mtu
+		}
+	}
+}
+
+// sample is what a run sees.
+func (m *machine) sample() *state.Sample {
+	m.uptime += 2 * time.Second
+	now := &state.Sample{
+		Instant:    state.Instant{Boot: fmt.Sprintf("%032d", m.boot), Uptime: m.uptime, Wall: time.Unix(1767225600, 0).Add(m.uptime)},
+		Accounting: &state.Accounting{Layout: state.Rules},
+	}
+	for i, addr := range m.clients {
+		for _, d := range []state.Direction{state.Rx, state.Tx} {
+			for handle, bytes := range m.counters[addr] {
+				now.Accounting.Counters = append(now.Accounting.Counters, state.Counter{Addr: addr, Direction: d, Reading: state.Reading{
+					ID:      state.CounterID{Table: m.table, Object: handle*4 + uint64(2*i) + uint64(d)},
+					Traffic: state.Traffic{Bytes: bytes, Packets: bytes / mtu},
+				}})
+			}
+		}
+	}
+	return now
+}
+
+// run does what main does, and gives a report to be published.
+func (m *machine) run(interval time.Duration) (*state.Report, error) {
+	m.place.Interval = interval
+	d, err := m.place.Open(0)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	last, err := d.Load()
+	lost := errors.As(err, new(*LostError))
+	switch {
+	case err != nil && !lost:
+		return nil, err
+	case lost && !m.harmed:
+		return nil, err
+	case lost && last.Run == 0:
+		clear(m.published) // by nobody's fault but that of two files damaged at once
+		m.gone = true
+	}
+	m.harmed = false
+	networks := []netip.Prefix{netip.MustParsePrefix("192.168.10.0/24")}
+	next, report := state.Compare(last, m.sample(), state.NewScope(networks, nil, nil, nil),
+		state.Config{Interval: 2 * time.Second, ForgetAfter: time.Hour, MaxClients: 10})
+	return report, d.Save(next)
+}
+
+// publish holds a report to what was published before, and to the truth.
+func (m *machine) publish(report *state.Report) error {
+	for _, c := range report.Clients {
+		rx := c.Total[state.Rx].Bytes
+		switch {
+		case c.Rate[state.Rx] < 0 || c.Rate[state.Rx] > 40_000*mtu*8:
+			return fmt.Errorf("%v: a rate of %v bit/s", c.Addr, c.Rate[state.Rx])
+		case rx < m.published[c.Addr]:
+			return fmt.Errorf("%v: %d bytes after %d", c.Addr, rx, m.published[c.Addr])
+		case !m.gone && rx != m.counted[c.Addr]:
+			return fmt.Errorf("%v: %d bytes, want %d", c.Addr, rx, m.counted[c.Addr])
+		case report.Losses == 0 && rx > m.counted[c.Addr]:
+			return fmt.Errorf("%v: %d bytes, but %d were moved", c.Addr, rx, m.counted[c.Addr])
+		}
+		m.published[c.Addr] = rx
+	}
+	return nil
+}
+
+// suffer lets one thing happen, and gives an error if it should not have ended
+// as it did.
+func (m *machine) suffer(f fate) error {
+	m.flow()
+	switch f {
+	case through:
+		return m.complete(0)
+	case minute:
+		return m.complete(time.Minute)
+	case tornThrough:
+		return m.tear(0)
+	case torn:
+		return m.tear(time.Minute)
+	case zero:
+		m.gone = true
+		m.reset()
+		m.second = false
+		return m.complete(time.Minute)
+	case flush:
+		m.gone = true
+		m.reset()
+		m.second = false
+		m.table++
+	case second:
+		m.second = !m.second
+		m.gone = m.gone || !m.second
+		for _, addr := range m.clients {
+			delete(m.counters[addr], 1)
+			if m.second {
+				m.counters[addr][1] = 0
+			}
+		}
+	case powerCut:
+		m.gone = true
+		m.harmed = true
+		m.reset()
+		m.second = false
+		m.boot++
+		m.uptime = time.Minute
+		_, volatile := m.place.ledgers()
+		return os.RemoveAll(volatile)
+	case stop:
+		m.harmed = true
+		_, volatile := m.place.ledgers()
+		return os.RemoveAll(volatile)
+	case flip:
+		m.harmed = true
+		durable, volatile := m.place.ledgers()
+		return errors.Join(damage(durable), damage(volatile))
+	case blot:
+		m.harmed = true
+		return damage(filepath.Join(m.place.Dir, checkpointName))
+	}
+	return nil
+}
+
+// complete is a run that publishes.
+func (m *machine) complete(interval time.Duration) error {
+	report, err := m.run(interval)
+	if err != nil {
+		return err
+	}
+	return m.publish(report)
+}
+
+// tear is a run that is killed when it has left its ledger: everything else is
+// as it was.
+func (m *machine) tear(interval time.Duration) error {
+	durable, volatile := m.place.ledgers()
+	other := durable
+	if interval == 0 {
+		other = volatile
+	}
+	checkpoint := filepath.Join(m.place.Dir, checkpointName)
+	files := make(map[string][]byte)
+	for _, path := range []string{other, checkpoint} {
+		data, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		files[path] = data
+	}
+	harmed := m.harmed
+	if _, err := m.run(interval); err != nil {
+		return err
+	}
+	m.harmed = harmed
+	return errors.Join(restore(other, files[other]), restore(checkpoint, files[checkpoint]))
+}
+
+// restore makes a file what it was.
+func restore(path string, data []byte) error {
+	if data == nil {
+		return os.RemoveAll(path)
+	}
+	return os.WriteFile(path, data, 0o600)
+}
+
+func damage(path string) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	data[len(data)/2] ^= 1
+	return os.WriteFile(path, data, 0o600)
+}
+
+// TestEveryFate lets happen, after two runs, all that can happen to the state in
+// every order of four, and then has two more runs. No total falls, but where both
+// ledger and checkpoint are damaged at once. Where no counters are gone each
+// total is exact, whatever happened to the files.
+func TestEveryFate(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		base := t.TempDir()
+		if err := unix.Mount("tmpfs", base, "tmpfs", 0, "size=64m"); err != nil { // fsync(2) is free there
+			t.Fatal(err)
+		}
+		defer unix.Unmount(base, 0)
+		tried := 0
+		var try func(order ...fate)
+		try = func(order ...fate) {
+			if len(order) < 4 {
+				for _, f := range fates {
+					try(append(slices.Clip(order), f)...)
+				}
+				return
+			}
+			tried++
+			m := newMachine(t, filepath.Join(base, fmt.Sprint(tried)))
+			order = slices.Concat([]fate{minute, minute}, order, []fate{minute, through})
+			for i, f := range order {
+				if err := m.suffer(f); err != nil {
+					t.Fatalf("%q: %v", order[:i+1], err)
+				}
+			}
+			if err := os.RemoveAll(filepath.Dir(m.place.Dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		try()
+	})
+}

@@ -1,0 +1,5 @@
+module network-metrics-exporter/testdata/schema
+
+go 1.26.0
+
+require github.com/grafana/grafana-foundation-sdk/go v0.0.12

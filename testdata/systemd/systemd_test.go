@@ -1,0 +1,520 @@
+package systemd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"network-metrics-exporter/testdata/lab"
+)
+
+const (
+	repository = "../.."
+	settings   = "/etc/default/network-metrics-exporter"
+	prom       = "/run/network-metrics-exporter/network_metrics.prom"
+	timer      = "network-metrics-exporter.timer"
+	service    = "network-metrics-exporter.service"
+	stop       = "network-metrics-exporter-stop.service"
+	http       = "network-metrics-exporter-http.service"
+)
+
+// The highest exposure to accept, in tenths, by systemd-analyze security.
+var exposure = map[string]int{service: 25, stop: 25, http: 20}
+
+// TestUnits looks at what is installed with systemd's own tools. It needs no
+// machine, and no root.
+func TestUnits(t *testing.T) {
+	lab.Namespace(t, func(t *testing.T) {
+		lab.Need(t, "make", "systemd-analyze")
+		tree := t.TempDir()
+		lab.Command(t, "make", "-C", repository, "install", "DESTDIR="+tree)
+		lab.Command(t, "mount", "--bind", tree+"/usr/local", "/usr/local")
+
+		if complaints := lab.Command(t, "systemd-analyze", "verify", timer, service, stop, http); complaints != "" {
+			t.Errorf("systemd-analyze verify:\n%s", complaints)
+		}
+		for unit, tenths := range exposure {
+			lab.Command(t, "systemd-analyze", "security", "--no-pager", "--offline=yes", fmt.Sprint("--threshold=", tenths), unit)
+		}
+	})
+}
+
+// TestDestDir installs into a directory and uninstalls from there.
+func TestDestDir(t *testing.T) {
+	tree := t.TempDir()
+	for _, step := range []struct {
+		target string
+		want   []string
+	}{
+		{"install", []string{
+			"/etc/default/network-metrics-exporter",
+			"/usr/bin/network-metrics-exporter",
+			"/usr/lib/systemd/system/network-metrics-exporter-http.service",
+			"/usr/lib/systemd/system/network-metrics-exporter-stop.service",
+			"/usr/lib/systemd/system/network-metrics-exporter-stop.service.d/sandbox.conf",
+			"/usr/lib/systemd/system/network-metrics-exporter.service",
+			"/usr/lib/systemd/system/network-metrics-exporter.service.d/sandbox.conf",
+			"/usr/lib/systemd/system/network-metrics-exporter.timer",
+			"/usr/lib/systemd/system-generators/network-metrics-exporter-generator",
+			"/usr/lib/sysusers.d/network-metrics-exporter.conf",
+			"/usr/lib/tmpfiles.d/network-metrics-exporter.conf",
+		}},
+		{"uninstall", []string{"/etc/default/network-metrics-exporter"}},
+	} {
+		output, err := exec.CommandContext(t.Context(), "make", "-C", repository, step.target, "PREFIX=/usr", "DESTDIR="+tree).CombinedOutput()
+		if err != nil || strings.Contains(string(output), "systemctl") {
+			t.Fatalf("make %s: %v\n%s", step.target, err, output)
+		}
+		if diff := cmp.Diff(step.want, files(t, tree)); diff != "" {
+			t.Errorf("after make %s (-want +got):\n%s", step.target, diff)
+		}
+	}
+	output, err := exec.CommandContext(t.Context(), "make", "-C", repository, "install", "PREFIX=/opt").CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "PREFIX=/opt: want /usr/local or /usr") {
+		t.Errorf("a PREFIX that systemd does not look into: %v\n%s", err, output)
+	}
+}
+
+// files lists those below a directory, as they are seen from there.
+func files(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			paths = append(paths, strings.TrimPrefix(path, dir))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// A router is a machine with the lab's network.
+type router struct {
+	*machine
+	lab string // process that keeps the lab's mounts
+}
+
+// TestMachine follows one machine from the installation on.
+func TestMachine(t *testing.T) {
+	r := &router{machine: newMachine(t)}
+	for _, step := range []struct {
+		name string
+		test func(*testing.T, *router)
+	}{
+		{"install", install},
+		{"LAN comes late", lateLAN},
+		{"fifteen ticks", fifteenTicks},
+		{"totals", totals},
+		{"interval", interval},
+		{"bad settings", badSettings},
+		{"restart", restart},
+		{"stop", stopAndStart},
+		{"upgrade", upgrade},
+		{"power cut", powerCut},
+		{"shutdown", shutdown},
+		{"uninstall", uninstall},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.test(t, r) }) {
+			t.Logf("journal:\n%s", r.output("journalctl", "--no-pager", "--lines=20"))
+			return
+		}
+	}
+}
+
+// install does what the README says.
+func install(t *testing.T, r *router) {
+	exporter, err := exec.LookPath("prometheus-node-exporter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(exporter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.path("/usr/bin/prometheus-node-exporter"), text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.make(t, "install")
+	r.run(t, "systemctl", "enable", "--now", timer, http)
+	r.until(t, "port 9101 has a sample", func() bool {
+		return r.served(t)["network_metrics_exporter_last_run_timestamp_seconds"] > 0
+	})
+	if listening := r.run(t, "ss", "-Hltn", "sport = :9101"); !regexp.MustCompile(`^LISTEN\s+\d+\s+\d+\s+127\.0\.0\.1:9101 .*\n$`).MatchString(listening) {
+		t.Errorf("port 9101 is open at\n%s\nwant 127.0.0.1 alone", listening)
+	}
+	for key := range r.served(t) {
+		if !regexp.MustCompile(`^(client_|network_|node_(textfile|scrape_collector|exporter_build_info)|promhttp_)`).MatchString(key) {
+			t.Errorf("served, which is none of our metrics: %s", key)
+		}
+	}
+}
+
+// lateLAN has the first samples taken before there is a LAN interface.
+func lateLAN(t *testing.T, r *router) {
+	r.samples(t, 3)
+	up := `network_metrics_exporter_source_up{source="neighbor"}`
+	if value, ok := r.published(t)[up]; !ok || value != 0 {
+		t.Errorf("%s is %v without a LAN, want 0", up, value)
+	}
+	r.says(t, "Started "+timer, `msg="neighbor fails"`)
+
+	r.startLab(t)
+	r.until(t, "the clients are seen", func() bool { return r.published(t)[up] == 1 })
+	r.says(t, `msg="neighbor works again"`)
+}
+
+// fifteenTicks watches for 30 seconds, and starts the service by hand in between.
+func fifteenTicks(t *testing.T, r *router) {
+	const ticks, byHand = 15, 3
+	begin := time.Now().Truncate(2 * time.Second).Add(2 * time.Second)
+	seen := make(map[int]int) // samples by tick
+	samples := 0
+	for last, started := 0.0, 0; time.Since(begin) < 2*ticks*time.Second; time.Sleep(50 * time.Millisecond) {
+		if at := r.lastRun(t); at != last {
+			last = at
+			if since := at - float64(begin.Unix()); since >= 0 {
+				seen[int(since/2)]++
+				samples++
+			}
+		}
+		if started < byHand && len(seen) > 4+started {
+			r.run(t, "systemctl", "start", service)
+			started++
+		}
+	}
+	for tick := range ticks {
+		if seen[tick] == 0 {
+			t.Errorf("no sample in the two seconds of tick %d of %d", tick+1, ticks)
+		}
+	}
+	if samples > ticks+byHand+1 {
+		t.Errorf("%d samples of %d ticks and %d starts by hand", samples, ticks, byHand)
+	}
+	r.says(t)
+}
+
+const (
+	tx = `client_traffic_bytes{client="laptop",direction="tx",ip="192.168.10.100"}`
+	rx = `client_traffic_bytes{client="laptop",direction="rx",ip="192.168.10.100"}`
+)
+
+// totals counts bytes from the laptop to Prometheus.
+func totals(t *testing.T, r *router) {
+	before := r.served(t)
+	sent := r.send(t)
+	r.until(t, "what the laptop sent is served", func() bool { return r.served(t)[tx] == before[tx]+sent })
+	served := r.served(t)
+	for key, want := range map[string]float64{
+		`client_status{client="laptop",ip="192.168.10.100"}`:             1,
+		`client_active_connections{client="laptop",ip="192.168.10.100"}`: 1,
+		`network_metrics_exporter_source_up{source="nftables"}`:          1,
+		`network_metrics_exporter_source_up{source="conntrack"}`:         1,
+		`network_metrics_exporter_source_up{source="dhcp"}`:              1,
+		`node_textfile_scrape_error`:                                     0,
+	} {
+		if got, ok := served[key]; !ok || got != want {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+	}
+	r.says(t)
+}
+
+// interval has the timer follow UPDATE_INTERVAL.
+func interval(t *testing.T, r *router) {
+	for _, test := range []struct{ value, want string }{
+		{"5", "OnCalendar=*-*-* *:*:00/5 "},
+		{`"30"`, "OnCalendar=*-*-* *:*:00/30 "},
+		{"60", "OnCalendar=*-*-* *:*:00 "},
+		{"7", "OnUnitActiveUSec=7s "},
+		{"90", "OnUnitActiveUSec=1min 30s "},
+		{"2.5", "OnUnitActiveUSec=2.500s "},
+		// Refused by the program, so the timer stays as it was.
+		{"0", "OnCalendar=*-*-* *:*:00/2 "},
+		{"0.01", "OnCalendar=*-*-* *:*:00/2 "},
+		{"1.2.3", "OnCalendar=*-*-* *:*:00/2 "},
+		{"2s", "OnCalendar=*-*-* *:*:00/2 "},
+		{"0.5", "OnUnitActiveUSec=500ms "},
+	} {
+		r.set(t, "UPDATE_INTERVAL="+test.value)
+		r.run(t, "systemctl", "daemon-reload")
+		got := r.run(t, "systemctl", "show", "--property=TimersCalendar,TimersMonotonic", timer)
+		if !strings.Contains(got, test.want) || strings.Count(got, "OnCalendar=")+strings.Count(got, "OnUnitActiveUSec=") != 1 {
+			t.Errorf("UPDATE_INTERVAL=%s: timer has %swant %s", test.value, got, test.want)
+		}
+	}
+	r.samples(t, 5) // a monotonic timer goes on by itself
+
+	r.set(t)
+	if need := r.run(t, "systemctl", "show", "--property=NeedDaemonReload", timer); need != "NeedDaemonReload=yes\n" {
+		t.Errorf("after a change of the settings: %s", need)
+	}
+	r.run(t, "systemctl", "daemon-reload")
+	r.journal(t) // what was refused
+}
+
+// badSettings are refused at each tick, with one line of the program.
+func badSettings(t *testing.T, r *router) {
+	r.set(t, "TRAFFIC_INTERFACE=a/b")
+	const refusal = "--interface=a/b: want a name of an interface, of 1 to 15 characters"
+	var lines []string
+	r.until(t, "three ticks are refused", func() bool {
+		for _, line := range r.journal(t) {
+			if strings.Contains(line, refusal) {
+				lines = append(lines, line)
+			}
+		}
+		return len(lines) >= 3
+	})
+	if status := r.output("systemctl", "status", "--no-pager", service); !strings.Contains(status, "status=2") || !strings.Contains(status, refusal) {
+		t.Errorf("systemctl status says\n%s\nwant status=2 and %s", status, refusal)
+	}
+	if state := r.output("systemctl", "is-active", timer); state != "active\n" {
+		t.Errorf("the timer is %s", state)
+	}
+	r.set(t)
+	r.samples(t, 2)
+	r.journal(t)
+}
+
+// restart leaves the metrics where they are.
+func restart(t *testing.T, r *router) {
+	before := r.served(t)
+	r.run(t, "systemctl", "restart", timer, http)
+	r.samples(t, 2)
+	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
+	if after := r.served(t); after[tx] != before[tx] {
+		t.Errorf("a restart took the total from %v to %v", before[tx], after[tx])
+	}
+}
+
+// stopAndStart has no reader find what was true before.
+func stopAndStart(t *testing.T, r *router) {
+	before := r.served(t)
+	r.run(t, "systemctl", "stop", timer)
+	r.until(t, "the file is gone", func() bool {
+		_, err := os.Stat(r.path(prom))
+		return os.IsNotExist(err) && r.output("systemctl", "is-active", stop) == "inactive\n"
+	})
+	for key := range r.served(t) {
+		if strings.HasPrefix(key, "client_") || strings.HasPrefix(key, "network_") {
+			t.Errorf("served after the timer has stopped: %s", key)
+		}
+	}
+	r.run(t, "systemctl", "start", service)
+	r.until(t, "the file of a start by hand is gone", func() bool {
+		_, err := os.Stat(r.path(prom))
+		return os.IsNotExist(err)
+	})
+
+	sent := r.send(t)
+	r.run(t, "systemctl", "start", timer)
+	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
+	if got := r.served(t)[tx]; got != before[tx]+sent {
+		t.Errorf("total %v after a stop, want %v", got, before[tx]+sent)
+	}
+	for _, line := range r.journal(t) {
+		if !strings.Contains(line, timer) {
+			t.Errorf("in the journal: %s", line)
+		}
+	}
+}
+
+// upgrade installs over what is running.
+func upgrade(t *testing.T, r *router) {
+	r.set(t, "# mine")
+	before := r.served(t)
+	r.make(t, "install")
+	r.samples(t, 2)
+	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
+	if after := r.served(t); after[tx] != before[tx] {
+		t.Errorf("an upgrade took the total from %v to %v", before[tx], after[tx])
+	}
+	if text, err := os.ReadFile(r.path(settings)); string(text) != "# mine\n" {
+		t.Errorf("an upgrade left the settings as %q, %v", text, err)
+	}
+	r.says(t)
+}
+
+// powerCut loses what is in memory, the nftables counters among it; that of the
+// disk is not put to a test here, which writes to a tmpfs.
+func powerCut(t *testing.T, r *router) {
+	before := r.served(t)
+	r.cutPower(t)
+	r.boot(t, nil)
+	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
+	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
+		t.Errorf("a power cut took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
+	}
+}
+
+// shutdown takes a last sample.
+func shutdown(t *testing.T, r *router) {
+	r.startLab(t)
+	r.until(t, "the laptop is seen", func() bool {
+		return r.published(t)[`client_status{ip="192.168.10.100",client="laptop"}`] == 1
+	})
+	r.set(t, "UPDATE_INTERVAL=3600")
+	r.run(t, "systemctl", "daemon-reload")
+	before := r.served(t)
+	sent := r.send(t)
+	r.shutDown(t)
+	r.boot(t, nil)
+	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
+	if after := r.served(t); after[tx] != before[tx]+sent {
+		t.Errorf("total %v after a shutdown, want %v", after[tx], before[tx]+sent)
+	}
+}
+
+// uninstall leaves what it says, and nothing else.
+func uninstall(t *testing.T, r *router) {
+	if tables := r.run(t, "nft", "list", "tables"); !strings.Contains(tables, "network_metrics") {
+		t.Fatalf("tables before: %s", tables)
+	}
+	output := r.make(t, "uninstall")
+	if tables := r.run(t, "nft", "list", "tables"); strings.Contains(tables, "network_metrics") {
+		t.Errorf("tables after: %s", tables)
+	}
+	left := r.run(t, "find", "/etc", "/run", "/usr/local", "/usr/lib/systemd", "/var/lib", "-name", "*network*metrics*", "-prune")
+	want := []string{settings, "/var/lib/network-metrics-exporter"}
+	if diff := cmp.Diff(want, strings.Fields(left)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	for _, path := range want {
+		if !strings.Contains(output, path) {
+			t.Errorf("make uninstall does not say that it leaves %s:\n%s", path, output)
+		}
+	}
+	if units := r.run(t, "systemctl", "list-units", "--all", "--no-legend", "network-metrics-exporter*"); units != "" {
+		t.Errorf("units after:\n%s", units)
+	}
+}
+
+// make runs make in the machine, on this repository.
+func (r *router) make(t *testing.T, target string) string {
+	t.Helper()
+	dir, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.run(t, "make", "-C", dir, target)
+}
+
+// set writes the settings anew.
+func (r *router) set(t *testing.T, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(r.path(settings), []byte(strings.Join(append(lines, ""), "\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startLab builds the lab's network in the machine.
+func (r *router) startLab(t *testing.T) {
+	t.Helper()
+	script, err := filepath.Abs("../lab/lab.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.run(t, "mkdir", "-p", "/var/lib/dnsmasq")
+	// Its mounts are its own; it ends with the machine.
+	cmd := r.command(context.Background(), "unshare", "--mount", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
+		"bash", "-c", script+" && echo $$ && exec sleep infinity")
+	var log strings.Builder
+	cmd.Stderr = &log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go cmd.Wait()
+	if _, err := fmt.Fscanln(stdout, &r.lab); err != nil {
+		t.Fatalf("lab.sh: %v\n%s", err, &log)
+	}
+}
+
+// send has the laptop send packets through the router, and gives their bytes.
+func (r *router) send(t *testing.T) (bytes float64) {
+	t.Helper()
+	const packets, payload, headers = 10, 1000, 20 + 8 // RFC 791, RFC 768
+	r.run(t, "nsenter", "--target", r.lab, "--mount", "ip", "netns", "exec", "laptop",
+		"bash", "-c", fmt.Sprintf("exec 3>/dev/udp/203.0.113.2/9; for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >&3 || true; done", packets, payload))
+	return packets * (payload + headers)
+}
+
+// journal gives the lines about our units that are new.
+func (r *router) journal(t *testing.T) (lines []string) {
+	t.Helper()
+	r.run(t, "journalctl", "--sync")
+	for line := range strings.Lines(r.run(t, "journalctl", "--quiet", "--no-pager", "--output=with-unit", "--cursor-file=/run/test.cursor")) {
+		if strings.Contains(line, "network-metrics-exporter") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// says expects lines in the journal since the last look, and no other.
+func (r *router) says(t *testing.T, want ...string) {
+	t.Helper()
+	lines := r.journal(t)
+	if !slices.EqualFunc(lines, want, strings.Contains) {
+		t.Errorf("journal:\n%swant lines with %q", strings.Join(lines, ""), want)
+	}
+}
+
+// samples waits for further ones.
+func (r *router) samples(t *testing.T, count int) {
+	t.Helper()
+	last := r.lastRun(t)
+	for range count {
+		r.until(t, "there is another sample", func() bool { return r.lastRun(t) > last })
+		last = r.lastRun(t)
+	}
+}
+
+func (r *router) lastRun(t *testing.T) float64 {
+	t.Helper()
+	return r.published(t)["network_metrics_exporter_last_run_timestamp_seconds"]
+}
+
+// published gives the series of the file, none if there is none.
+func (r *router) published(t *testing.T) map[string]float64 {
+	t.Helper()
+	text, err := os.ReadFile(r.path(prom))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return series(string(text))
+}
+
+// served gives the series of port 9101, none if it is closed.
+func (r *router) served(t *testing.T) map[string]float64 {
+	t.Helper()
+	return series(r.output("bash", "-c", `exec 2>/dev/null 3<>/dev/tcp/localhost/9101 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`))
+}
+
+// series gives values by name and labels, as they are written.
+func series(text string) map[string]float64 {
+	values := make(map[string]float64)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		i := strings.LastIndexByte(line, ' ')
+		if value, err := strconv.ParseFloat(line[i+1:], 64); err == nil && i > 0 && line[0] != '#' {
+			values[line[:i]] = value
+		}
+	}
+	return values
+}
