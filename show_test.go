@@ -192,7 +192,7 @@ func TestShowWithoutRights(t *testing.T) {
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		i := install(t, r)
 		i.run(t)
-		if err := os.Chmod(i.ledger(), 0); err != nil {
+		if err := os.Chmod(filepath.Dir(i.ledger()), 0); err != nil {
 			t.Fatal(err)
 		}
 		text, log, status := withoutRights(t, append(i.args(), "show", "--json")...)

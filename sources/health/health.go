@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"network-metrics-exporter/state"
 )
 
@@ -76,6 +78,15 @@ func ok(name, found string, args ...any) Finding {
 
 func warn(name, cure, found string, args ...any) Finding {
 	return Finding{name, Warn, fmt.Sprintf(found, args...), cure}
+}
+
+// unknown is what an examination comes to that could not be made.
+func unknown(name string, err error) Finding {
+	cure := "try again"
+	if errors.Is(err, unix.EPERM) {
+		cure = asRoot
+	}
+	return warn(name, cure, "not known: %v", err)
 }
 
 func fail(name, cure, found string, args ...any) Finding {

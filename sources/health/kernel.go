@@ -54,7 +54,7 @@ func examineModule(module string, err error) Finding {
 	case absent:
 		return fail(name, fmt.Sprintf("modprobe %s, and its name in a file in /etc/modules-load.d", module), "%s is missing: %v", module, err)
 	case errors.Is(err, unix.EPERM):
-		return warn(name, asRoot, "%s: not known without CAP_NET_ADMIN", module)
+		return unknown(name, fmt.Errorf("ask %s: %w", module, err))
 	default:
 		return ok(name, "%s is built into the kernel", module)
 	}
@@ -80,7 +80,7 @@ func (m Machine) interfaces() []Finding {
 	const name = "interface"
 	all, err := net.Interfaces()
 	if err != nil {
-		return []Finding{fail(name, "", "list interfaces: %v", err)}
+		return []Finding{unknown(name, err)}
 	}
 	var findings []Finding
 	for _, wanted := range m.Interfaces {
@@ -103,9 +103,9 @@ func (m Machine) interfaces() []Finding {
 func (m Machine) networks() []Finding {
 	const name = "network"
 	if m.Sample.LAN == nil {
-		return []Finding{warn(name, "", "not known: %v", m.probe(state.Neighbor))}
+		return []Finding{unknown(name, m.probe(state.Neighbor))}
 	}
-	scope := state.NewScope(m.Networks, m.Interfaces, m.Sample.LAN, m.Last.Networks)
+	scope := state.NewScope(m.Networks, m.Interfaces, m.Sample.LAN, nil)
 	var findings []Finding
 	for _, a := range m.Sample.LAN.Addrs {
 		if !slices.Contains(m.Interfaces, a.Interface) || !a.Addr.IsGlobalUnicast() {
@@ -135,7 +135,7 @@ func (m Machine) conntrack() []Finding {
 	const name = "conntrack"
 	flows := m.Sample.Conntrack
 	if flows == nil {
-		return []Finding{warn(name, "", "not known: %v", m.probe(state.Conntrack))}
+		return []Finding{unknown(name, m.probe(state.Conntrack))}
 	}
 	if flows.Limit > 0 && float64(flows.Entries) >= nearlyFull*float64(flows.Limit) {
 		return []Finding{warn(name, fmt.Sprintf("sysctl net.netfilter.nf_conntrack_max=%d", 2*uint64(flows.Limit)),

@@ -24,7 +24,7 @@ const setsPriority = 300
 func (m Machine) nftables() []Finding {
 	r, err := readRuleset()
 	if err != nil {
-		return []Finding{warn("accounting", "", "not known: %v", err)}
+		return []Finding{unknown("accounting", err)}
 	}
 	findings := []Finding{r.accounting(m.Accounting)}
 	if m.Accounting != state.Sets {

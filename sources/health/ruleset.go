@@ -67,14 +67,28 @@ func readRuleset() (ruleset, error) {
 	var r ruleset
 	for range 5 {
 		r = ruleset{chains: make(map[place]chain), sets: make(map[named]bool)}
-		err = errors.Join(
-			dump(conn, unix.NFT_MSG_GETCHAIN, r.addChain), dump(conn, unix.NFT_MSG_GETRULE, r.addRule),
-			dump(conn, unix.NFT_MSG_GETSET, r.addSet), dump(conn, unix.NFT_MSG_GETFLOWTABLE, r.addFlowtable))
-		if !errors.Is(err, errTorn) {
+		if err = r.read(conn); !errors.Is(err, errTorn) {
 			break
 		}
 	}
 	return r, err
+}
+
+func (r *ruleset) read(conn *netlink.Conn) error {
+	for _, kind := range []struct {
+		get netlink.HeaderType
+		add func(family uint8, attrs *netlink.AttributeDecoder)
+	}{
+		{unix.NFT_MSG_GETCHAIN, r.addChain},
+		{unix.NFT_MSG_GETRULE, r.addRule},
+		{unix.NFT_MSG_GETSET, r.addSet},
+		{unix.NFT_MSG_GETFLOWTABLE, r.addFlowtable},
+	} {
+		if err := dump(conn, kind.get, kind.add); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dump asks for all objects of a kind.
@@ -193,7 +207,7 @@ func (u *rule) addExpression(expression *netlink.AttributeDecoder) error {
 		case unix.NFTA_EXPR_NAME:
 			kind = expression.String()
 			u.counter = u.counter || kind == "counter"
-			u.passes = u.passes || kind == "queue" || kind == "target" // of iptables
+			u.passes = u.passes || kind == "queue" // whose program may accept
 		case unix.NFTA_EXPR_DATA:
 			switch kind {
 			case "immediate":

@@ -84,7 +84,7 @@ func (m Machine) port() []Finding {
 		if filepath.Dir(m.Output) != outputDir {
 			return []Finding{ok(name, "nothing answers on port %d, and nothing has to: %s is for another node_exporter", m.Port, m.Output)}
 		}
-		return []Finding{warn(name, "systemctl enable --now "+server+", or --output in the directory of a node_exporter that runs", "%v", err)}
+		return []Finding{warn(name, "systemctl enable --now "+server+", or --port=PORT, or --output in the directory of another node_exporter", "%v", err)}
 	}
 	defer response.Body.Close()
 	cure := "node_exporter --collector.textfile.directory=" + filepath.Dir(m.Output)
