@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/sources/health"
@@ -411,6 +412,37 @@ func TestCheckJSON(t *testing.T) {
 			if !strings.HasPrefix(lines[i], string(f.Status)) || !strings.Contains(lines[i], f.Name+": "+f.Found) || !strings.Contains(lines[i], f.Cure) {
 				t.Errorf("%q stands for %+v", lines[i], f)
 			}
+		}
+	})
+}
+
+// TestREADMEExaminations compares the README's table with what is examined.
+func TestREADMEExaminations(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, l *lab.Router) {
+		newRouter(t, l)
+		lab.Nft(t, rules)
+		var document bytes.Buffer
+		run([]string{"check", "--json", "--accounting=off"}, &document, &document)
+		var findings []health.Finding
+		if err := json.Unmarshal(document.Bytes(), &findings); err != nil {
+			t.Fatal(err)
+		}
+		var examined, documented []string
+		for _, f := range findings {
+			examined = append(examined, f.Name)
+		}
+		for _, cell := range rows(t, "Something is wrong: check") {
+			for _, name := range strings.Split(cell, ", ") {
+				if name = strings.Trim(name, "`"); !strings.HasPrefix(name, "--") {
+					documented = append(documented, name)
+				}
+			}
+		}
+		slices.Sort(examined)
+		slices.Sort(documented)
+		if diff := cmp.Diff(slices.Compact(examined), documented); diff != "" {
+			t.Errorf("examinations (-check +README):\n%s", diff)
 		}
 	})
 }

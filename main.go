@@ -188,7 +188,7 @@ func (e *exporter) check() error {
 		Output:     e.output,
 		StateDir:   e.place.Dir,
 		Port:       e.port,
-		Files:      e.examineNames(),
+		Files:      e.nameFiles(),
 		Sample:     now,
 		Last:       e.last,
 		LastErr:    e.lastErr,
@@ -233,20 +233,6 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// examineNames reads the files that name clients, one by one.
-func (e *exporter) examineNames() []health.NameFile {
-	var files []health.NameFile
-	read := func(kind string, paths []string, given bool, parse func(string) ([]state.Assignment, error)) {
-		for _, path := range paths {
-			names, err := parse(path)
-			files = append(files, health.NameFile{Kind: kind, Path: path, Given: given, Names: len(names), Err: err})
-		}
-	}
-	read("leases", e.leases, e.leasesGiven, dhcp.ReadLeases)
-	read("hosts", e.hosts, e.hostsGiven, dhcp.ReadHosts)
-	return files
 }
 
 // screen tells how wide the lines of an output may be, 0 if that is unlimited,
@@ -397,23 +383,32 @@ func withCapability(err error) error {
 	return err
 }
 
-// names reads the files that name clients, those first that the user wrote. A
-// machine need not have the files that nobody asked for.
+// names gives what the files say that name clients. A machine need not have the
+// files that nobody asked for.
 func (e *exporter) names() ([]state.Assignment, error) {
 	var names []state.Assignment
 	var errs []error
-	read := func(paths []string, given bool, parse func(string) ([]state.Assignment, error)) {
-		for _, path := range paths {
-			found, err := parse(path)
-			names = append(names, found...)
-			if given || !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+	for _, f := range e.nameFiles() {
+		names = append(names, f.Names...)
+		if f.Given || !errors.Is(f.Err, fs.ErrNotExist) {
+			errs = append(errs, f.Err)
 		}
 	}
-	read(e.hosts, e.hostsGiven, dhcp.ReadHosts)
-	read(e.leases, e.leasesGiven, dhcp.ReadLeases)
 	return names, errors.Join(errs...)
+}
+
+// nameFiles reads the files that name clients, those first that the user wrote.
+func (e *exporter) nameFiles() []health.NameFile {
+	var files []health.NameFile
+	read := func(kind string, paths []string, given bool, parse func(string) ([]state.Assignment, error)) {
+		for _, path := range paths {
+			names, err := parse(path)
+			files = append(files, health.NameFile{Kind: kind, Path: path, Given: given, Names: names, Err: err})
+		}
+	}
+	read("hosts", e.hosts, e.hostsGiven, dhcp.ReadHosts)
+	read("leases", e.leases, e.leasesGiven, dhcp.ReadLeases)
+	return files
 }
 
 // The commands. The one that has no name takes a sample.

@@ -308,11 +308,19 @@ func onTerminal(t *testing.T, width uint16, args []string) string {
 	return <-text
 }
 
-// TestShowBadUsage asks for an order that there is not.
-func TestShowBadUsage(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	status := run([]string{"show", "--sort=size"}, &stdout, &stderr)
-	if said := stderr.String(); status != wrongUsage || strings.Count(said, "\n") != 1 || !strings.Contains(said, "--sort=size: want traffic, ") {
-		t.Errorf("exit status %d, want %d and what is wanted:\n%s", status, wrongUsage, said)
+// TestCommandsBadUsage gives flags of commands that are refused.
+func TestCommandsBadUsage(t *testing.T) {
+	for _, test := range []struct{ command, flag, want string }{
+		{show, "--sort=size", "want traffic, download, "},
+		{check, "--port=0", "want a port from 1 to 65535"},
+		{check, "--port=65536", "want a port from 1 to 65535"},
+		{check, "--sort=name", "unknown long flag"},
+		{"", "--json", "unknown long flag"},
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run(strings.Fields(test.command+" "+test.flag), &stdout, &stderr)
+		if said := stderr.String(); status != wrongUsage || strings.Count(said, "\n") != 1 || !strings.Contains(said, test.want) {
+			t.Errorf("%s %s: exit status %d, want %d and %q:\n%s", test.command, test.flag, status, wrongUsage, test.want, said)
+		}
 	}
 }

@@ -83,11 +83,14 @@ func (m Machine) reader() []Finding {
 	if filepath.Ext(m.Output) != ".prom" {
 		return []Finding{warn(name, "--output=PATH", "node_exporter passes %s by: its name does not end in .prom", m.Output)}
 	}
-	who, as := "everybody", user{}
+	who, err := "everybody", user{}.canRead(m.Output)
 	for _, p := range processes("node_exporter", "prometheus-node-exporter") {
-		who, as = fmt.Sprintf("node_exporter (process %d, user %d)", p.pid, p.uid), p.user
+		who = fmt.Sprintf("node_exporter (process %d, user %d)", p.pid, p.uid)
+		if err = p.canRead(m.Output); err == nil {
+			break // which one is to read it, nobody knows
+		}
 	}
-	if err := as.canRead(m.Output); err != nil {
+	if err != nil {
 		return []Finding{warn(name, "chmod, or --output=PATH", "%s cannot be read by %s: %v", m.Output, who, err)}
 	}
 	return []Finding{ok(name, "%s can be read by %s", m.Output, who)}
