@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -78,23 +79,48 @@ func (m Machine) port() []Finding {
 		file.Close()
 	}
 	url := fmt.Sprintf("http://localhost:%d/metrics", m.Port)
-	client := http.Client{Timeout: patience, Transport: &http.Transport{}}
-	response, err := client.Get(url)
+	status, served, err := get(url)
 	if err != nil {
 		if filepath.Dir(m.Output) != outputDir {
 			return []Finding{ok(name, "nothing answers on port %d, and nothing has to: %s is for another node_exporter", m.Port, m.Output)}
 		}
-		return []Finding{warn(name, "systemctl enable --now "+server+", or --port=PORT, or --output in the directory of another node_exporter", "%v", err)}
+		return []Finding{warn(name, "systemctl enable --now "+server+", or --port=PORT, or --output in the directory of another node_exporter", "%s: %v", url, err)}
 	}
-	defer response.Body.Close()
 	cure := "node_exporter --collector.textfile.directory=" + filepath.Dir(m.Output)
-	switch served := scan(response.Body); {
+	switch {
 	case served == 0:
-		return []Finding{warn(name, cure, "%s answers %s, without our metrics", url, response.Status)}
+		return []Finding{warn(name, cure, "%s answers %s, without our metrics", url, status)}
 	case served < written:
 		return []Finding{warn(name, cure, "%s serves another file than %s, or an older one", url, m.Output)}
 	}
 	return []Finding{ok(name, "%s serves %s", url, m.Output)}
+}
+
+// get asks for metrics, and gives the status of the answer and when the run was
+// that wrote them. An http.Client, with TLS and all that this has no use for, would
+// make the program two megabytes larger.
+func get(url string) (status string, timestamp float64, err error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	conn, err := net.DialTimeout("tcp", request.URL.Host, patience)
+	if err != nil {
+		return "", 0, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", 0, err
+	}
+	if err := request.Write(conn); err != nil {
+		return "", 0, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if err != nil {
+		return "", 0, err
+	}
+	defer response.Body.Close()
+	return response.Status, scan(response.Body), nil
 }
 
 // scan gives when the run was that wrote metrics, 0 if they are not ours.
