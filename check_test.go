@@ -305,7 +305,6 @@ func TestCheckNftables(t *testing.T) {
 
 // TestCheckPrograms runs programs that matter beside ours.
 func TestCheckPrograms(t *testing.T) {
-	t.Parallel()
 	lab.Run(t, func(t *testing.T, l *lab.Router) {
 		lab.Need(t, "prometheus-node-exporter")
 		r := newRouter(t, l)
@@ -406,8 +405,8 @@ func TestCheckJSON(t *testing.T) {
 			t.Errorf("%d findings and %d lines", len(findings), len(lines))
 		}
 		for i, f := range findings[:min(len(findings), len(lines))] {
-			if f.Name == "sample" {
-				continue // grows older
+			if f.Name == "sample" || f.Name == "conntrack" {
+				continue // grow older, and fewer
 			}
 			if !strings.HasPrefix(lines[i], string(f.Status)) || !strings.Contains(lines[i], f.Name+": "+f.Found) || !strings.Contains(lines[i], f.Cure) {
 				t.Errorf("%q stands for %+v", lines[i], f)
