@@ -126,7 +126,8 @@ func Look(layout state.Layout) (*state.Accounting, error) {
 
 // Forget deletes counters that Account gave, elements or rules, and gives those
 // that it deleted. It leaves one that has counted anything since then, is gone
-// already, or is a rule that somebody else made.
+// already, or is a rule that somebody else made. An element that comes back has
+// the same ID and counts from zero: the caller has to drop its reading.
 func Forget(counters []state.Counter, layout state.Layout) (deleted []state.Counter, err error) {
 	k, err := dial()
 	if err != nil {
