@@ -1,7 +1,8 @@
 # make          builds ./network-metrics-exporter
 # make demo     shows it at work on a router built out of namespaces
 # make test     runs every check and test
-# make bench    measures
+# make bench    measures runs against the project's goals, and their parts; only
+#               the runs: make bench-run
 # make fuzz     runs each fuzz target for FUZZTIME
 # make install  installs program and units (PREFIX=/usr, DESTDIR=DIR)
 # make uninstall  removes them, and what the program set up in nftables
@@ -15,7 +16,7 @@ DESTDIR     =
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... ./testdata/lab ./testdata/strict
+PACKAGES    = ./... ./testdata/bench ./testdata/lab ./testdata/strict
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -28,7 +29,7 @@ SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build install uninstall demo test bench fuzz clean
+.PHONY: build install uninstall demo test bench bench-run fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o network-metrics-exporter \
@@ -97,8 +98,12 @@ test:
 	shellcheck .ci/run $$(find testdata -name '*.sh')
 	NAMESPACES=required go test -count=1 -timeout=5m $(PACKAGES)
 
-bench:
+bench: bench-run
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...
+
+bench-run: build
+	testdata/lab/needs.sh bash ip unshare
+	testdata/bench/bench.sh ./network-metrics-exporter
 
 fuzz:
 	@for package in $$(go list ./...); do \
