@@ -14,10 +14,10 @@ const (
 	atEnd  = netlink.Create | netlink.Append // of rules: behind the others
 )
 
-// maxBatch bounds the bytes of a transaction: a socket sends at most
-// net.core.wmem_default, 208 KiB unless set otherwise, and its own overhead
-// counts. All of the sets layout takes less than that: it is made at once.
-const maxBatch = 64 << 10
+// maxBatch bounds the bytes of a transaction: less than net.core.wmem_max, up to
+// which anyone may have a socket send. The sets layout takes that much only for
+// 2,000 networks: it is made at once.
+const maxBatch = 192 << 10
 
 // batch is what is to be changed, in that order.
 type batch struct {

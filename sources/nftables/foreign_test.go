@@ -25,6 +25,7 @@ func TestForeignTable(t *testing.T) {
 	const mine, unmarked = `comment "network-metrics-exporter";`, " in it, and no comment network-metrics-exporter"
 	tests := []struct{ name, table, want string }{
 		{"chain", "chain other { }", "chain other" + unmarked},
+		{"several", "chain d { }\nchain c { }\nchain b { }\nchain e { }\nset a { type mark; }", "chain b" + unmarked},
 		{"set", setsByHand + "\nset clients { type ipv4_addr; }", "set clients" + unmarked},
 		{"counter", "counter c { }", "an object that is neither chain nor set" + unmarked},
 		{"hook", "chain CLIENT_TRAFFIC { type filter hook input priority 300; }", "chain CLIENT_TRAFFIC is not of type filter, hook forward, priority 300"},

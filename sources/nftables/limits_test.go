@@ -190,8 +190,8 @@ func TestManyNetworks(t *testing.T) {
 	t.Parallel()
 	lab.Namespace(t, func(t *testing.T) {
 		p := plan(state.Sets)
-		for i := range 256 {
-			p.Interfaces = append(p.Interfaces, fmt.Sprint("lan", i))
+		for i := range 1500 {
+			p.Interfaces = append(p.Interfaces, fmt.Sprint("lan", i%200))
 			p.Networks = append(p.Networks, netip.PrefixFrom(address(2*i<<4), 28))
 		}
 		before := generation(t)

@@ -30,7 +30,11 @@ func dial() (socket, error) {
 		return socket{}, fmt.Errorf("open nftables: %w", withCure(err))
 	}
 	// A refused change is reported without the whole of it.
-	if err := conn.SetOption(netlink.CapAcknowledge, true); err != nil {
+	err = conn.SetOption(netlink.CapAcknowledge, true)
+	if err == nil {
+		err = conn.SetWriteBuffer(maxBatch)
+	}
+	if err != nil {
 		conn.Close()
 		return socket{}, fmt.Errorf("open nftables: %w", err)
 	}

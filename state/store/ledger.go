@@ -27,8 +27,8 @@ const (
 )
 
 var (
-	errDamaged = errors.New("ledger is damaged")
-	errNewer   = errors.New("ledger is of a newer version of this program")
+	errDamaged = errors.New("file is damaged")
+	errNewer   = errors.New("file is of a newer version of this program")
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.
@@ -80,6 +80,11 @@ func encode(l *state.Ledger) []byte {
 		e.client(l.Clients[addr], l)
 	}
 	e.flows(l.Flows)
+	e.uint(uint64(len(l.Asked)))
+	for _, addr := range slices.SortedFunc(maps.Keys(l.Asked), netip.Addr.Compare) {
+		e.addr(addr)
+		e.uint(uint64(l.Asked[addr]))
+	}
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
@@ -254,6 +259,7 @@ func (d *decoder) ledger() *state.Ledger {
 			d.bad = d.bad || l.Flows != nil
 			l.Flows = d.flows()
 		}
+		l.Asked = d.asked()
 	}
 	return l
 }
@@ -311,6 +317,20 @@ func (d *decoder) client(l *state.Ledger) state.Client {
 		c.Bursts = d.bursts(l.Buckets)
 	}
 	return c
+}
+
+func (d *decoder) asked() map[netip.Addr]time.Duration {
+	asked := make(map[netip.Addr]time.Duration)
+	var last netip.Addr
+	for range d.items {
+		addr := d.addr()
+		if !last.Less(addr) {
+			d.bad = true
+		}
+		asked[addr] = d.duration()
+		last = addr
+	}
+	return asked
 }
 
 func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
