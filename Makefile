@@ -2,6 +2,7 @@
 # make demo     shows it at work on a router built out of namespaces
 # make test     runs every check and test
 # make bench    measures
+# make picture  draws grafana/dashboard.png (it takes python3-matplotlib)
 # make fuzz     runs each fuzz target for FUZZTIME
 # make install  installs program and units (PREFIX=/usr, DESTDIR=DIR)
 # make uninstall  removes them, and what the program set up in nftables
@@ -15,7 +16,7 @@ DESTDIR     =
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... ./testdata/lab ./testdata/strict
+PACKAGES    = ./... ./testdata/grafana ./testdata/lab ./testdata/strict
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -28,7 +29,7 @@ SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build install uninstall demo test bench fuzz clean
+.PHONY: build install uninstall demo test bench picture fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o network-metrics-exporter \
@@ -95,10 +96,17 @@ test:
 	$(STATICCHECK) -checks=all $(PACKAGES)
 	testdata/imports.sh
 	shellcheck .ci/run $$(find testdata -name '*.sh')
+	promtool check rules grafana/alerts.yml grafana/recording.yml
+	promtool test rules testdata/grafana/*.test.yml
+	go -C testdata/schema vet .
+	go -C testdata/schema test -count=1 .
 	NAMESPACES=required go test -count=1 -timeout=5m $(PACKAGES)
 
 bench:
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...
+
+picture: build
+	timeout --foreground --signal=KILL 300 testdata/lab/namespaces.sh testdata/grafana/picture.sh ./network-metrics-exporter grafana/dashboard.png
 
 fuzz:
 	@for package in $$(go list ./...); do \
