@@ -54,6 +54,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		Losses:     next.Losses,
 		Probes:     now.Probes,
 		Changes:    next.blame(now),
+		Clients:    make([]ClientReport, 0, len(shown)),
 	}
 	rate := func(t *Tally) (bps [2]float64) {
 		if base >= 0 {
@@ -229,7 +230,7 @@ func (l *Ledger) meet(lan *Neighborhood, scope Scope) map[netip.Addr]NeighborEnt
 // shown gives the clients that have series of their own, in the order of their
 // addresses: those that moved most, ever, if they are more than may have.
 func (l *Ledger) shown(moved map[netip.Addr][2]Traffic, scope Scope, cfg Config) []netip.Addr {
-	var shown []netip.Addr
+	shown := make([]netip.Addr, 0, len(l.Clients))
 	for addr, c := range l.Clients {
 		if !c.Since.IsZero() && l.Wall.Sub(c.lastMet()) <= cfg.ForgetAfter && scope.Contains(addr) {
 			shown = append(shown, addr)

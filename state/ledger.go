@@ -9,7 +9,7 @@ import (
 // run finds.
 type Ledger struct {
 	Instant                // of the sample that it was made from
-	Run      uint64        // counts the runs: of two ledgers the one with the higher number is the newer
+	Run      uint64        // counts the runs, across boots
 	Ceilings bool          // whether it is a checkpoint
 	Opened   time.Duration // CLOCK_BOOTTIME of the first sample of this boot
 	Settings []string      // the flags of the run, as --name=value, for the commands that have none of their own

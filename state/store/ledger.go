@@ -190,7 +190,7 @@ func decode(b []byte) (*state.Ledger, error) {
 }
 
 func (d *decoder) ledger() *state.Ledger {
-	l := &state.Ledger{Clients: make(map[netip.Addr]state.Client), Faults: make(map[state.Source]string)}
+	l := &state.Ledger{Faults: make(map[state.Source]string)}
 	l.Boot = d.string()
 	l.Uptime = d.duration()
 	l.Opened = l.Uptime
@@ -243,7 +243,10 @@ func (d *decoder) ledger() *state.Ledger {
 		}
 	}
 	var lastAddr netip.Addr
-	for range d.items {
+	for left := range d.items {
+		if l.Clients == nil {
+			l.Clients = make(map[netip.Addr]state.Client, left)
+		}
 		addr := d.addr()
 		if !lastAddr.Less(addr) {
 			d.bad = true
@@ -262,9 +265,12 @@ func (d *decoder) ledger() *state.Ledger {
 }
 
 func (d *decoder) flows() *state.Flows {
-	f := &state.Flows{Uptime: d.duration(), Cost: d.duration(), Active: make(map[netip.Addr]state.Connections)}
+	f := &state.Flows{Uptime: d.duration(), Cost: d.duration()}
 	var last netip.Addr
-	for range d.items {
+	for left := range d.items {
+		if f.Active == nil {
+			f.Active = make(map[netip.Addr]state.Connections, left)
+		}
 		addr := d.addr()
 		if !last.Less(addr) {
 			d.bad = true
@@ -442,9 +448,10 @@ func (d *decoder) len() int {
 	return int(n)
 }
 
-// items goes round once for each item of a list, and no more once d is bad.
-func (d *decoder) items(yield func() bool) {
-	for n := d.len(); n > 0 && !d.bad && yield(); n-- {
+// items goes round once for each item of a list, and no more once d is bad. It
+// says how many are left, this one included.
+func (d *decoder) items(yield func(left int) bool) {
+	for n := d.len(); n > 0 && !d.bad && yield(n); n-- {
 	}
 }
 

@@ -204,13 +204,20 @@ func (p Place) Peek() (*state.Ledger, error) {
 	return last, nil
 }
 
-// newer gives the newer of two ledgers, which may be nil. Of two that are of the
-// same run the first one says more: the other is its checkpoint.
+// newer gives the newer of two ledgers, which may be nil: within a boot the clock
+// tells, also where runs did not know of each other. Of two that are of the same
+// run the first one says more: the other is its checkpoint.
 func newer(a, b *state.Ledger) *state.Ledger {
-	if a == nil || b != nil && b.Run > a.Run {
+	switch {
+	case a == nil:
 		return b
+	case b == nil:
+		return a
+	case a.Boot == b.Boot && b.Uptime > a.Uptime, a.Boot != b.Boot && b.Run > a.Run:
+		return b
+	default:
+		return a
 	}
-	return a
 }
 
 // load reads one ledger.

@@ -86,8 +86,21 @@ func StartPrometheus(t *testing.T, config string) (addr string) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, "prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	addr = serve(t, "prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.enable-remote-write-receiver", "--web.listen-address=127.0.0.1:0")
+	for deadline := time.Now().Add(readersLimit); ; time.Sleep(10 * time.Millisecond) {
+		response, err := http.Get("http://" + addr + "/-/ready")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			return addr
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Prometheus is not ready: %s", response.Status)
+		}
+	}
 }
 
 // serve starts a program and gives the address that it listens on, which is in
