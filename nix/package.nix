@@ -17,12 +17,10 @@ buildGoModule {
   src = lib.fileset.toSource {
     root = ../.;
     fileset = lib.fileset.unions [
+      (lib.fileset.fileFilter (file: file.hasExt "go") ../.)
       ../README.md
       ../go.mod
       ../go.sum
-      ../main.go
-      ../main_test.go
-      ../soak_test.go
       ../sources
       ../state
       ../testdata

@@ -562,12 +562,20 @@ func TestFlags(t *testing.T) {
 func build(t *testing.T, tree, into string, flags ...string) (program string) {
 	t.Helper()
 	program = filepath.Join(into, "network-metrics-exporter")
-	cmd := exec.CommandContext(t.Context(), "go", slices.Concat([]string{"build", "-C", tree, "-trimpath", "-o", program}, flags, []string{"."})...)
+	goTool(t, slices.Concat([]string{"build", "-C", tree, "-trimpath", "-o", program}, flags, []string{"."})...)
+	return program
+}
+
+// goTool runs go, for as long as that takes, and gives what it printed.
+func goTool(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
+	output, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, output)
 	}
-	return program
+	return string(output)
 }
 
 // A flake is what flake.nix of this directory gives of it.
@@ -677,7 +685,7 @@ func TestPackage(t *testing.T) {
 	}
 
 	vendor := filepath.Join(tree, "vendor")
-	lab.Command(t, "go", "-C", tree, "mod", "vendor", "-o", vendor)
+	goTool(t, "-C", tree, "mod", "vendor", "-o", vendor)
 	hash := lab.Command(t, "nix", "--extra-experimental-features", "nix-command", "hash", "path", vendor)
 	if hash = strings.TrimSpace(hash); hash != f.Package.VendorHash {
 		t.Errorf("vendorHash of nix/package.nix is %s, want %s", f.Package.VendorHash, hash)
@@ -693,14 +701,10 @@ func TestPackage(t *testing.T) {
 	if err := errors.Join(os.Mkdir(temporary, 0o777), os.Chmod(temporary, 0o777), os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range strings.Fields(lab.Command(t, "go", "list", "-C", tree, "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}", "./...")) {
+	for _, path := range strings.Fields(goTool(t, "list", "-C", tree, "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}", "./...")) {
 		test := filepath.Join(path, "package.test")
-		cmd := exec.CommandContext(t.Context(), "go", "test", "-C", path, "-c", "-mod=vendor", "-trimpath", "-vet=off", "-o", test)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if output, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, output)
-		}
-		cmd = exec.CommandContext(t.Context(), test, "-test.timeout=1m")
+		goTool(t, "test", "-C", path, "-c", "-mod=vendor", "-trimpath", "-vet=off", "-o", test)
+		cmd := exec.CommandContext(t.Context(), test, "-test.timeout=5m")
 		cmd.Dir = path
 		cmd.Env = []string{"HOME=/homeless-shelter", "PATH=/nowhere", "TMPDIR=" + temporary, "NAMESPACES=" + f.Package.Env.Namespaces}
 		cmd.SysProcAttr = nobody()

@@ -116,7 +116,9 @@ func TestNixOS(t *testing.T) {
 func (r *router) fillStore(t *testing.T, units map[string]string) {
 	t.Helper()
 	own := filepath.Join(t.TempDir(), "network-metrics-exporter")
-	lab.Command(t, "go", "build", "-C", repository, "-o", own, ".")
+	if output, err := exec.CommandContext(t.Context(), "go", "build", "-C", repository, "-o", own, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, output)
+	}
 	programs := map[string]string{"network-metrics-exporter": own, "node_exporter": "prometheus-node-exporter", "rm": "rm"}
 	for _, unit := range units {
 		for _, path := range regexp.MustCompile(`/nix/store/[^"]*/bin/[^"]*`).FindAllString(unit, -1) {
