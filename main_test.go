@@ -557,6 +557,8 @@ func TestSettings(t *testing.T) {
 				s.Interval, s.interfaces = 500*time.Millisecond, []string{"br0", "br0.7"}
 			}},
 		{"an empty environment is none", map[string]string{"UPDATE_INTERVAL": "", "NETWORK_PREFIX": ""}, nil, func(*settings) {}},
+		{"reverse DNS", nil, []string{"--reverse-dns"}, func(s *settings) { s.ReverseDNS = true }},
+		{"no reverse DNS", nil, []string{"--no-reverse-dns"}, func(*settings) {}},
 		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
 			func(s *settings) {
 				s.leases, s.hosts = []string{"/a", "/b"}, []string{"/c"}
@@ -678,27 +680,43 @@ func rows(t *testing.T, heading string) []string {
 	return cells
 }
 
-// TestREADMEFlags compares the README's table of flags with --help.
-func TestREADMEFlags(t *testing.T) {
-	var help bytes.Buffer
-	if status := run([]string{"--help"}, &help, io.Discard); status != published {
-		t.Fatalf("exit status %d", status)
-	}
+// flagNames gives the flags in texts, each once.
+func flagNames(texts ...string) []string {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`)
-	names := func(texts ...string) []string {
-		var found []string
-		for _, text := range texts {
-			for _, match := range flag.FindAllStringSubmatch(text, -1) {
-				found = append(found, match[1])
-			}
+	var found []string
+	for _, text := range texts {
+		for _, match := range flag.FindAllStringSubmatch(text, -1) {
+			found = append(found, match[1])
 		}
-		slices.Sort(found)
-		return slices.Compact(found)
 	}
-	_, flags, _ := strings.Cut(help.String(), "Flags:")
-	flags = strings.NewReplacer("--help-long", "", "--help-man", "").Replace(flags)
-	if diff := cmp.Diff(names(flags), names(rows(t, "Flags")...)); diff != "" {
-		t.Errorf("flags (-help +README):\n%s", diff)
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// TestREADMEFlags compares the README's tables of flags with --help: those of the
+// program, and those that a command has besides.
+func TestREADMEFlags(t *testing.T) {
+	help := func(args ...string) []string {
+		var help bytes.Buffer
+		if status := run(append(args, "--help"), &help, io.Discard); status != published {
+			t.Fatalf("exit status %d", status)
+		}
+		_, flags, _ := strings.Cut(help.String(), "Flags:")
+		return flagNames(strings.NewReplacer("--help-long", "", "--help-man", "").Replace(flags))
+	}
+	common := help()
+	for command, heading := range map[string]string{"": "Flags", show: "Look at it: show", check: "Something is wrong: check", teardown: ""} {
+		flags := common
+		if command != "" {
+			flags = slices.DeleteFunc(help(command), func(name string) bool { return slices.Contains(common, name) })
+		}
+		var documented []string
+		if heading != "" {
+			documented = flagNames(rows(t, heading)...)
+		}
+		if diff := cmp.Diff(flags, documented, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("flags of command %q (-help +README):\n%s", command, diff)
+		}
 	}
 }
 

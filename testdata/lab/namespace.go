@@ -30,7 +30,7 @@ import (
 const insideEnv = "LAB_INSIDE"
 
 // timeLimit bounds a test inside namespaces, unless go test -timeout comes first.
-const timeLimit = time.Minute
+const timeLimit = 2 * time.Minute
 
 // Namespace runs f in fresh user, network, mount and pid namespaces, as their
 // root, with lo up. Where there are no user namespaces to be had, root does
