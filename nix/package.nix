@@ -28,7 +28,7 @@ buildGoModule {
   };
 
   # nix hash path of what go mod vendor makes; make test says what it has to be.
-  vendorHash = "sha256-GFBTjGJzF6KSOJj+n0PRQOMX/J0p9WPB+I2YJcJUGhw=";
+  vendorHash = "sha256-wePm6GCrX0A/D//p3FI5sfAETwaRUyzc3sZycnwRiFA=";
 
   env.CGO_ENABLED = 0;
 
