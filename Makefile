@@ -17,7 +17,7 @@ VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... ./testdata/lab ./testdata/release ./testdata/strict ./testdata/systemd
+PACKAGES    = ./... ./testdata/lab ./testdata/nix ./testdata/release ./testdata/strict ./testdata/systemd
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
