@@ -233,7 +233,6 @@ func showAndCheck(t *testing.T, r *router) {
 	healthy()
 	for _, test := range []struct{ cause, unit, undo, want string }{
 		{"disable", timer, "enable", "(?m)^warn  timer: .* is not started at boot"},
-		{"mask", service, "unmask", "(?m)^warn  units: .*service is not installed"},
 		{"stop", http, "start", "(?m)^warn  port: .* refused"},
 	} {
 		r.run(t, "systemctl", test.cause, test.unit)
