@@ -40,7 +40,8 @@ func TestUnits(t *testing.T) {
 		lab.Command(t, "make", "-C", repository, "install", "DESTDIR="+tree)
 		lab.Command(t, "mount", "--bind", tree+"/usr/local", "/usr/local")
 
-		if complaints := lab.Command(t, "systemd-analyze", "verify", timer, service, stop, http); complaints != "" {
+		verify := []string{"-c", `systemd-analyze verify "$@" 2>&1`, "-", timer, service, stop, http}
+		if complaints := lab.Command(t, "sh", verify...); complaints != "" {
 			t.Errorf("systemd-analyze verify:\n%s", complaints)
 		}
 		for unit, tenths := range exposure {
@@ -117,6 +118,7 @@ func TestMachine(t *testing.T) {
 		{"LAN comes late", lateLAN},
 		{"fifteen ticks", fifteenTicks},
 		{"totals", totals},
+		{"another node_exporter", anotherExporter},
 		{"interval", interval},
 		{"bad settings", badSettings},
 		{"port", port},
@@ -215,6 +217,24 @@ func totals(t *testing.T, r *router) {
 		}
 	}
 	r.says(t)
+}
+
+// anotherExporter shows the file to a node_exporter that was there before.
+func anotherExporter(t *testing.T, r *router) {
+	const dir = "/var/lib/prometheus/node-exporter"
+	r.run(t, "mkdir", "-p", dir)
+	r.run(t, "ln", "-s", prom, dir)
+	r.run(t, "systemd-run", "--quiet", "--unit=another", "prometheus-node-exporter",
+		"--collector.textfile.directory="+dir, "--web.listen-address=localhost:9100")
+	var served map[string]float64
+	r.until(t, "port 9100 has the metrics", func() bool {
+		served = r.scrape(t, 9100)
+		return served[tx] > 0
+	})
+	if failed, ok := served["node_textfile_scrape_error"]; !ok || failed != 0 {
+		t.Errorf("node_textfile_scrape_error is %v", failed)
+	}
+	r.run(t, "systemctl", "stop", "another")
 }
 
 // interval has the timer follow UPDATE_INTERVAL.
@@ -586,10 +606,17 @@ func (r *router) published(tb testing.TB) map[string]float64 {
 	return series(string(text))
 }
 
-// served gives the series of port 9101, none if it is closed.
+// served gives the series of port 9101.
 func (r *router) served(tb testing.TB) map[string]float64 {
 	tb.Helper()
-	return series(r.output("bash", "-c", `exec 2>/dev/null 3<>/dev/tcp/localhost/9101 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`))
+	return r.scrape(tb, 9101)
+}
+
+// scrape gives the series of a port of the machine, none if it is closed.
+func (r *router) scrape(tb testing.TB, port int) map[string]float64 {
+	tb.Helper()
+	return series(r.output("bash", "-c",
+		fmt.Sprintf(`exec 2>/dev/null 3<>/dev/tcp/localhost/%d && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`, port)))
 }
 
 // series gives values by name and labels, these in the order of their names.
