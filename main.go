@@ -29,6 +29,7 @@ import (
 	"network-metrics-exporter/sources/clock"
 	"network-metrics-exporter/sources/conntrack"
 	"network-metrics-exporter/sources/dhcp"
+	"network-metrics-exporter/sources/dns"
 	"network-metrics-exporter/sources/neighbor"
 	"network-metrics-exporter/sources/nftables"
 	"network-metrics-exporter/state"
@@ -132,7 +133,13 @@ func (e *exporter) once(needRates bool) (wrote bool, err error) {
 	defer dir.Close()
 	last, err := dir.Load()
 	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
-		e.log.Warn("state lost", "err", err)
+		e.log.Warn("state incomplete", "err", err)
+	} else if err != nil {
+		return false, err
+	}
+	last.Names, err = dir.LoadNames()
+	if bad := (*store.BadNamesError)(nil); errors.As(err, &bad) {
+		e.log.Warn("names lost", "err", err)
 	} else if err != nil {
 		return false, err
 	}
@@ -198,15 +205,21 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	if s.Conntrack != nil && held == nil {
 		s.Conntrack.Uptime = s.Uptime
 	}
-	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
-		return nftables.Account(nftables.Plan{
-			Layout:     e.accounting,
-			Interfaces: e.interfaces,
-			Networks:   scope.Networks,
-			Clients:    scope.Present(s.LAN, s.Conntrack, e.ForgetAfter),
-		})
-	})
+	plan := nftables.Plan{Layout: e.accounting, Interfaces: e.interfaces, Networks: scope.Networks}
+	if plan.Layout == state.Rules {
+		plan.Clients = scope.Present(s.LAN, s.Conntrack, e.ForgetAfter)
+	}
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) { return nftables.Account(plan) })
 	s.Names = probe(&s, state.DHCP, e.names)
+	if e.ReverseDNS {
+		s.Asked = state.Questions(last, &s, scope, e.Config)
+		s.Names = append(s.Names, probe(&s, state.DNS, func() ([]state.Assignment, error) {
+			if len(s.Asked) == 0 {
+				return nil, last.Fault(state.DNS) // it works as little as before
+			}
+			return dns.Names(s.Asked)
+		})...)
+	}
 	return &s, scope, nil
 }
 
@@ -226,22 +239,27 @@ func withCapability(err error) error {
 	return err
 }
 
-// names reads the files that name clients, those first that the user wrote. A
-// machine need not have the files that nobody asked for.
+// Where dnsmasq is usually told to keep names. A machine need not have these.
+const (
+	usualLeases = "/var/lib/dnsmasq/dnsmasq.leases"
+	usualHosts  = "/var/lib/dnsmasq/dhcp-hosts"
+)
+
+// names reads the files that name clients, those first that the user wrote.
 func (e *exporter) names() ([]state.Assignment, error) {
 	var names []state.Assignment
 	var errs []error
-	read := func(paths []string, given bool, parse func(string) ([]state.Assignment, error)) {
+	read := func(paths []string, usual string, parse func(string) ([]state.Assignment, error)) {
 		for _, path := range paths {
 			found, err := parse(path)
 			names = append(names, found...)
-			if given || !errors.Is(err, fs.ErrNotExist) {
+			if path != usual || !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
 		}
 	}
-	read(e.hosts, e.hostsGiven, dhcp.ReadHosts)
-	read(e.leases, e.leasesGiven, dhcp.ReadLeases)
+	read(e.hosts, usualHosts, dhcp.ReadHosts)
+	read(e.leases, usualLeases, dhcp.ReadLeases)
 	return names, errors.Join(errs...)
 }
 
@@ -254,18 +272,17 @@ const (
 // settings are what the command line says.
 type settings struct {
 	state.Config
-	command                 string
-	given                   []string // the flags that were set, but for those of the moment
-	output                  string
-	place                   store.Place
-	interfaces              []string
-	networks                []netip.Prefix
-	accounting              state.Layout
-	leases, hosts           []string
-	leasesGiven, hostsGiven bool
-	protocols               bool // flows are told by protocol as well
-	wait                    bool
-	logging                 promslog.Config
+	command       string
+	given         []string // the flags that were set, but for those of the moment
+	output        string
+	place         store.Place
+	interfaces    []string
+	networks      []netip.Prefix
+	accounting    state.Layout
+	leases, hosts []string
+	protocols     bool // flows are told by protocol as well
+	wait          bool
+	logging       promslog.Config
 }
 
 // parse reads the command line. Done means that the user was told what was asked
@@ -297,10 +314,11 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		parseNetwork, &e.networks).Envar("NETWORK_PREFIX").PlaceHolder("CIDR")
 	single(app, "accounting", "How bytes are counted: in sets or by rules, which are set up and kept up; off reads what is there and writes nothing.", "sets, rules or off",
 		parseLayout, &e.accounting).Default(string(state.Sets))
-	app.Flag("leases", "File of dnsmasq's leases. Repeatable.").IsSetByUser(&e.leasesGiven).
-		Default("/var/lib/dnsmasq/dnsmasq.leases").StringsVar(&e.leases)
-	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").IsSetByUser(&e.hostsGiven).
-		Default("/var/lib/dnsmasq/dhcp-hosts").StringsVar(&e.hosts)
+	app.Flag("leases", "File of dnsmasq's or Kea's leases. Repeatable.").
+		Default(usualLeases).StringsVar(&e.leases)
+	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").
+		Default(usualHosts).StringsVar(&e.hosts)
+	app.Flag("reverse-dns", "Ask the system's resolver for the names of clients that nobody else names.").BoolVar(&e.ReverseDNS)
 	single(app, "interval", "Planned time between two runs.", "a number of seconds from 0.1 to 86400",
 		parseSeconds, &e.Interval).Envar("UPDATE_INTERVAL").Default("2")
 	app.Flag("wait", "With no earlier sample, take one, wait for the interval and take another, so that there are rates.").BoolVar(&e.wait)

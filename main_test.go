@@ -420,6 +420,17 @@ func TestSourcesFail(t *testing.T) {
 	})
 }
 
+// TestUsualFiles names the files that a machine need not have.
+func TestUsualFiles(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		got, said := install(t, r).runLogging(t, "--leases=/var/lib/dnsmasq/dnsmasq.leases", "--hosts=/var/lib/dnsmasq/dhcp-hosts")
+		if got.expect(t, series{`network_metrics_exporter_source_up{source="dhcp"}`: 1}); said != "" {
+			t.Errorf("reported as:\n%s", said)
+		}
+	})
+}
+
 // TestWithoutRights runs the program as somebody who has no power over the
 // network.
 func TestWithoutRights(t *testing.T) {
@@ -546,9 +557,11 @@ func TestSettings(t *testing.T) {
 				s.Interval, s.interfaces = 500*time.Millisecond, []string{"br0", "br0.7"}
 			}},
 		{"an empty environment is none", map[string]string{"UPDATE_INTERVAL": "", "NETWORK_PREFIX": ""}, nil, func(*settings) {}},
+		{"reverse DNS", nil, []string{"--reverse-dns"}, func(s *settings) { s.ReverseDNS = true }},
+		{"no reverse DNS", nil, []string{"--no-reverse-dns"}, func(*settings) {}},
 		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
 			func(s *settings) {
-				s.leases, s.leasesGiven, s.hosts, s.hostsGiven = []string{"/a", "/b"}, true, []string{"/c"}, true
+				s.leases, s.hosts = []string{"/a", "/b"}, []string{"/c"}
 				s.output, s.place.Dir, s.wait = "-", "/d", true
 			}},
 		{"durations", nil, []string{"--online-window=90s", "--forget-after=1w"},

@@ -14,15 +14,15 @@ import (
 // more than was counted, and never less than before.
 
 // A ceiling leaves a total room for twice what it moved since the checkpoint
-// before, so that a steady stream meets a scheduled checkpoint first, and a
-// sudden one forces few: each is twice as far away as the one before. Room once
-// had goes away by a fraction of keptRoom in each interval, as streams come in
-// bursts. leastBytes and leastPackets are for those that hardly move; a total
-// that is smaller itself gets no more than it is.
+// before. A steady stream so meets the next one that is planned first; a sudden
+// stream forces some, each twice as far away as the one before. Streams come in
+// bursts, so room that was given once is given again, less a 32nd part for
+// each interval. leastBytes and leastPackets are for those that hardly
+// move; a total that is smaller has no more room than it is itself.
 const (
 	leastBytes   = 1 << 20
 	leastPackets = 1 << 14
-	keptRoom     = 8
+	fading       = 32 // intervals
 )
 
 // Published is what the world is told of a total.
@@ -36,9 +36,9 @@ func (l *Ledger) Checkpoint(last *Ledger, interval time.Duration) *Ledger {
 	if last == nil {
 		last = l // nothing is known of what moves
 	}
-	lost := 1.0 // the share of room that is not kept
+	lost := 1.0 // of the room that was given
 	if elapsed := l.Uptime - last.Uptime; l.Boot == last.Boot && elapsed >= 0 {
-		lost = min(1, elapsed.Seconds()/interval.Seconds()) / keptRoom
+		lost = min(1, elapsed.Seconds()/(fading*interval.Seconds()))
 	}
 	c := *l
 	c.Ceilings, c.Marks = true, nil
@@ -52,31 +52,31 @@ func (l *Ledger) Checkpoint(last *Ledger, interval time.Duration) *Ledger {
 	return &c
 }
 
-// raise sets a tally's ceilings. before is what the last checkpoint had.
+// raise sets a tally's ceilings. before is what the last checkpoint had, lost the
+// share of the room it gave that is not given again.
 func (t *Tally) raise(before *Tally, lost float64) {
 	t.Marks = [maxMarks][2]uint64{}
-	for d := range t.Total {
-		now, then, old := t.Total[d], before.Total[d], before.Ceiling[d]
-		t.Ceiling[d] = t.Floor[d].atLeast(Traffic{
-			Bytes:   ceiling(now.Bytes, then.Bytes, old.Bytes, leastBytes, lost),
-			Packets: ceiling(now.Packets, then.Packets, old.Packets, leastPackets, lost),
-		})
+	for d, floor := range t.Floor {
+		now, then, last := t.Total[d], before.Total[d], before.Ceiling[d]
+		t.Ceiling[d] = Traffic{
+			Bytes:   ceiling(now.Bytes, floor.Bytes, then.Bytes, last.Bytes, leastBytes, lost),
+			Packets: ceiling(now.Packets, floor.Packets, then.Packets, last.Packets, leastPackets, lost),
+		}
 	}
 }
 
-// ceiling gives that of a total which the last checkpoint knew as then, with a
-// ceiling of old. least is the least room to give, lost the share of the room
-// left that is not given again.
-func ceiling(now, then, old, least uint64, lost float64) uint64 {
+// ceiling gives that of a total which the last checkpoint knew as then, and gave
+// the ceiling last.
+func ceiling(now, floor, then, last, least uint64, lost float64) uint64 {
 	room := min(now, least)
 	if now > then {
 		room = max(room, plus(now-then, now-then))
 	}
-	if old > now {
-		left := old - now
-		room = max(room, left-min(left, uint64(float64(left)*lost)))
+	if last > max(then, floor) {
+		given := last - then
+		room = max(room, given-min(given, uint64(float64(given)*lost)))
 	}
-	return plus(now, room)
+	return max(floor, plus(now, room))
 }
 
 // Covers reports whether a checkpoint still does for a later ledger: if that was

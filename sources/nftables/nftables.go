@@ -99,7 +99,8 @@ func readAccounting(k kernel, layout state.Layout, own, filter contents) (*state
 
 // Forget deletes counters that Account gave, elements or rules, and gives those
 // that it deleted. It leaves one that has counted anything since then, is gone
-// already, or is a rule that somebody else made.
+// already, or is a rule that somebody else made. An element that comes back has
+// the same ID and counts from zero: the caller has to drop its reading.
 func Forget(counters []state.Counter, layout state.Layout) (deleted []state.Counter, err error) {
 	k, err := dial()
 	if err != nil {

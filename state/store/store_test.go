@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
@@ -363,4 +366,59 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// BenchmarkSave gives what a day of runs every two seconds brings to the disk, in
+// the pages that the kernel counts for this process (proc_pid_io(5)), on clients
+// of whom each loads a page every other minute. What a file system needs for
+// itself comes on top.
+func BenchmarkSave(b *testing.B) {
+	memory := b.TempDir()
+	if err := unix.Mount("tmpfs", memory, "tmpfs", 0, ""); err != nil {
+		b.Fatal(err)
+	}
+	defer unix.Unmount(memory, 0)
+	for _, interval := range []time.Duration{0, time.Minute} {
+		for _, n := range []int{20, 250} {
+			b.Run(fmt.Sprintf("checkpoint-interval=%v/clients=%d", interval, n), func(b *testing.B) {
+				d, err := Place{Dir: b.TempDir(), Runtime: memory, Interval: interval}.Open(0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer d.Close()
+				random := rand.New(rand.NewPCG(1, 2))
+				l := ledgerOf(n)
+				before := written(b)
+				for b.Loop() {
+					l.Run++
+					l.Uptime += 2 * time.Second
+					for addr, c := range l.Clients {
+						bytes := random.Uint64N(300)
+						if random.IntN(60) == 0 {
+							bytes = random.Uint64N(6 << 20)
+						}
+						c.Total[state.Rx].Bytes += bytes
+						l.Clients[addr] = c
+					}
+					if err := d.Save(l); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(written(b)-before)/float64(b.N)*43200/1e6, "MB/day")
+			})
+		}
+	}
+}
+
+// written is how many bytes this process had the kernel write to a disk.
+func written(b *testing.B) (bytes uint64) {
+	text, err := os.ReadFile("/proc/self/io")
+	if err == nil {
+		_, text, _ := strings.Cut(string(text), "\nwrite_bytes: ")
+		_, err = fmt.Sscan(text, &bytes)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return bytes
 }

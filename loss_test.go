@@ -1,0 +1,567 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/testdata/lab"
+)
+
+// durable is an installation whose runs are processes, so that they can be
+// killed, with what its readers have seen so far.
+type durable struct {
+	installation
+	program string
+	seen    series // counters that must not fall
+}
+
+func installDurable(t *testing.T, r *lab.Router) *durable {
+	t.Helper()
+	program, err := os.Executable() // this test is the program, see TestMain
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &durable{installation: install(t, r), program: program}
+	for _, dir := range []string{d.state(), d.runtime(), filepath.Dir(d.prom())} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+func (d *durable) runtime() string { return filepath.Join(d.dir, "run") }
+func (d *durable) prom() string    { return filepath.Join(d.dir, "out", "network_metrics.prom") }
+func (d *durable) state() string   { return filepath.Join(d.dir, "state") }
+
+// command is a run with what is to go before it.
+func (d *durable) command(before []string, flags ...string) *exec.Cmd {
+	args := slices.Concat(before, []string{d.program}, d.args(flags...))
+	args[len(before)+1] = "--output=" + d.prom()
+	cmd := exec.Command(args[0], args[1:]...)
+	// With one processor, system calls come in one order, or nearly.
+	cmd.Env = append(os.Environ(), beProgram+"=1", "RUNTIME_DIRECTORY="+d.runtime(), "GOMAXPROCS=1")
+	return cmd
+}
+
+// try runs the program and gives how it ended, and what it said.
+func (d *durable) try(t *testing.T, before []string, flags ...string) (syscall.WaitStatus, string) {
+	t.Helper()
+	cmd := d.command(before, flags...)
+	log, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.Sys().(syscall.WaitStatus), string(log)
+}
+
+// must runs the program, which has to publish and to say no more than that.
+func (d *durable) must(t *testing.T, says string, flags ...string) series {
+	t.Helper()
+	status, log := d.try(t, nil, flags...)
+	if status != published || !strings.Contains(log, says) || strings.Count(log, "\n") != min(1, len(says)) {
+		t.Fatalf("exit status %d; want 0 and %q, got:\n%s", status.ExitStatus(), says, log)
+	}
+	return d.look(t)
+}
+
+// look reads what was published, which has to be whole and not less than before.
+func (d *durable) look(t *testing.T) series {
+	t.Helper()
+	text, err := os.ReadFile(d.prom())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, now := parse(t, text), make(series)
+	for name, value := range all {
+		switch metric, _, _ := strings.Cut(name, "{"); {
+		case metric == "client_traffic_rate_bps" && value < 0:
+			t.Fatalf("%s is %v", name, value)
+		case metric == "client_traffic_bytes", metric == "client_traffic_packets", strings.HasSuffix(metric, "_total"):
+			name, _, _ = strings.Cut(name, ",client=") // it is unknown without its source
+			now[name] = value
+		}
+	}
+	for name, before := range d.seen {
+		if value, ok := now[name]; !ok || value < before {
+			t.Fatalf("%s fell from %v to %v (there: %v)", name, before, value, ok)
+		}
+	}
+	d.seen = now
+	return all
+}
+
+// files gives the names of all files under the installation.
+func (d *durable) files(t *testing.T) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			names = append(names, strings.TrimPrefix(path, d.dir+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// debris gives those that no run left on purpose.
+func (d *durable) debris(t *testing.T) (names []string) {
+	t.Helper()
+	return slices.DeleteFunc(d.files(t), func(name string) bool { return !strings.HasPrefix(filepath.Base(name), ".") })
+}
+
+// sweep has a run that follows the last one after a minute.
+func (d *durable) sweep(t *testing.T, flags ...string) {
+	t.Helper()
+	for _, name := range d.debris(t) {
+		before := time.Now().Add(-time.Minute)
+		if err := os.Chtimes(filepath.Join(d.dir, name), before, before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.must(t, "", flags...)
+	if names := d.debris(t); len(names) > 0 {
+		t.Errorf("left over: %q", names)
+	}
+}
+
+// up is what laptop has sent.
+const (
+	up   = `client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`
+	down = `client_traffic_bytes{direction="rx",ip="192.168.10.100",client="laptop"}`
+	loss = "network_metrics_exporter_state_losses_total"
+)
+
+// modes are the two ways to keep the state.
+var modes = []string{"--checkpoint-interval=0", "--checkpoint-interval=60s"}
+
+// each runs a test in both modes, on a router each.
+func each(t *testing.T, f func(t *testing.T, d *durable, flow *lab.Flow, mode string)) {
+	t.Parallel()
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			lab.Run(t, func(t *testing.T, r *lab.Router) {
+				f(t, installDurable(t, r), lab.UDP(t, "udp4", r.Laptop, r.Server), mode)
+			})
+		})
+	}
+}
+
+// TestKilledAtRandom kills runs at any time of theirs.
+func TestKilledAtRandom(t *testing.T) {
+	each(t, func(t *testing.T, d *durable, flow *lab.Flow, mode string) {
+		d.must(t, "", mode) // sets up what counts
+		sent := uint64(0)
+		start := time.Now()
+		d.must(t, "", mode)
+		length := time.Since(start)
+		killed := 0
+		for range 50 {
+			sent += flow.Send(t, 1, 100)
+			cmd := d.command(nil, mode)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(rand.N(length))
+			cmd.Process.Kill()
+			if cmd.Wait() != nil {
+				killed++
+			}
+			d.look(t)
+		}
+		d.must(t, "", mode).expect(t, series{up: float64(sent), loss: 0})
+		if killed == 0 {
+			t.Error("none of 50 runs was killed")
+		}
+		d.sweep(t, mode)
+	})
+}
+
+// calls are the system calls that change files, or tell what they hold.
+var calls = []string{"openat", "read", "write", "fsync", "fchmod", "flock", "renameat", "unlinkat", "mkdirat", "getdents64"}
+
+// build makes the program as it is delivered: without a dynamic loader, whose
+// calls are none of ours.
+func (d *durable) build(t *testing.T) {
+	t.Helper()
+	d.program = filepath.Join(t.TempDir(), program)
+	cmd := exec.Command("go", "build", "-o", d.program, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if log, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, log)
+	}
+}
+
+// inject runs the program once for each call that it makes, with something done
+// to that call; see strace(1). seen gets how each ended.
+func (d *durable) inject(t *testing.T, call, fault string, seen func(status syscall.WaitStatus, log string), flags ...string) (times int) {
+	t.Helper()
+	lab.Need(t, "strace")
+	const most = 200
+	trace := filepath.Join(t.TempDir(), "trace")
+	for n := 1; n < most; n++ {
+		status, log := d.try(t, []string{"strace", "-f", "-qq", "-o", trace,
+			"-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:%s:when=%d", call, fault, n)}, flags...)
+		told, err := os.ReadFile(trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !status.Signaled() && !bytes.Contains(told, []byte("INJECTED")) {
+			return n - 1
+		}
+		seen(status, log)
+	}
+	t.Errorf("%s: more than %d times", call, most)
+	return most
+}
+
+// TestKilledAtEachCall kills runs at each of their system calls that matters,
+// before it is carried out.
+func TestKilledAtEachCall(t *testing.T) {
+	each(t, func(t *testing.T, d *durable, flow *lab.Flow, mode string) {
+		d.build(t)
+		d.must(t, "", mode)
+		kills := make(map[string]int)
+		for _, call := range calls {
+			kills[call] = d.inject(t, call, "signal=KILL", func(status syscall.WaitStatus, log string) {
+				if !status.Signaled() || log != "" {
+					t.Fatalf("%s: ended with %v and said:\n%s", call, status, log)
+				}
+				flow.Send(t, 20, 1000) // enough for a checkpoint now and then
+				d.look(t)
+			}, mode)
+		}
+		t.Logf("killed at %v", kills)
+		for _, call := range []string{"openat", "write", "fsync", "renameat"} {
+			if kills[call] == 0 {
+				t.Errorf("never killed at %s", call)
+			}
+		}
+		d.sweep(t, mode)
+	})
+}
+
+// TestFailingCalls has system calls fail, one after the other.
+func TestFailingCalls(t *testing.T) {
+	each(t, func(t *testing.T, d *durable, flow *lab.Flow, mode string) {
+		d.build(t)
+		d.must(t, "", mode)
+		for _, fault := range []struct {
+			err   string
+			calls []string
+		}{
+			{"ENOSPC", []string{"openat", "write", "fsync", "renameat"}},
+			{"EIO", []string{"openat", "read", "write", "fsync", "renameat", "getdents64", "flock"}},
+			{"EINTR", []string{"openat", "read", "write", "fsync"}},
+		} {
+			for _, call := range fault.calls {
+				d.inject(t, call, "error="+fault.err, func(status syscall.WaitStatus, log string) {
+					if status.Signaled() || status.ExitStatus() > wrongUsage {
+						t.Fatalf("%s of %s: ended with %v and said:\n%s", fault.err, call, status, log)
+					}
+					// strace counts for each thread: it may be one that would say so.
+					if status.ExitStatus() != published && log == "" && call != "write" {
+						t.Errorf("%s of %s: exit status %d, and not a word", fault.err, call, status.ExitStatus())
+					}
+					flow.Send(t, 20, 1000)
+					d.look(t)
+				}, mode)
+			}
+		}
+		status, log := d.try(t, nil, mode) // says that sources work again, or nothing
+		if status != published {
+			t.Fatalf("exit status %d:\n%s", status.ExitStatus(), log)
+		}
+		d.sweep(t, mode)
+	})
+}
+
+// TestParallelRuns has a timer and many people run the program at once.
+func TestParallelRuns(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		for _, mode := range modes {
+			d := installDurable(t, r)
+			d.must(t, "", mode)
+			sent := flow.Send(t, 100, 1000)
+			var group sync.WaitGroup
+			logs := make([]string, 20)
+			for n := range logs {
+				group.Go(func() {
+					_, logs[n] = d.try(t, nil, mode)
+				})
+			}
+			ended := make(chan struct{})
+			go func() {
+				group.Wait()
+				close(ended)
+			}()
+			for waiting := true; waiting; {
+				select {
+				case <-ended:
+					waiting = false
+				default:
+					d.look(t)
+				}
+			}
+			for _, log := range logs {
+				// Who waits for too long gives up.
+				if log != "" && !strings.Contains(log, "lock ") {
+					t.Errorf("said:\n%s", log)
+				}
+			}
+			if got := d.must(t, "", mode)[up]; got < float64(sent) {
+				t.Errorf("%v bytes, want %d at least", got, sent)
+			}
+			d.sweep(t, mode)
+		}
+	})
+}
+
+// TestPowerCut takes the power away: memory is empty, and the kernel counts from
+// zero.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		boot := 0
+		reboot := func(d *durable) {
+			boot++
+			os.Setenv("BOOT_ID", fmt.Sprintf("%032d", boot))
+			lab.Nft(t, "delete table inet network_metrics")
+			for _, name := range d.files(t) {
+				if strings.HasPrefix(name, "run/") {
+					if err := os.Remove(filepath.Join(d.dir, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+
+		const mode = "--checkpoint-interval=60s"
+		d := installDurable(t, r)
+		d.must(t, "", mode).expect(t, series{up: 0, down: 0, loss: 0})
+		total := float64(flow.Send(t, 100, 1000))
+		d.must(t, "", mode).expect(t, series{up: total})
+		checkpoint := d.read(t, "state/checkpoint")
+		total += float64(flow.Send(t, 10, 1000))
+		d.must(t, "", mode).expect(t, series{up: total, loss: 0})
+		if !bytes.Equal(checkpoint, d.read(t, "state/checkpoint")) || slices.Contains(d.files(t), "state/ledger") {
+			t.Fatalf("a run between two checkpoints has written to the state directory, which has %q", d.files(t))
+		}
+
+		reboot(d)
+		after := d.must(t, "totals go on from the checkpoint", mode)
+		after.expect(t, series{loss: 1, down: 0, `client_traffic_rate_bps{direction="tx",ip="192.168.10.100",client="laptop"}`: none})
+		ceiling := after[up]
+		if ceiling < total || ceiling > 3*total {
+			t.Errorf("%v bytes after a power cut, want %v at least and three times that at most", ceiling, total)
+		}
+		// Ten packets are lost. The total is flat until the others are as many.
+		flow.Send(t, 50, 1000)
+		d.must(t, "", mode).expect(t, series{up: ceiling, loss: 1})
+		known := 150 * 1028.0
+		for known <= ceiling {
+			known += float64(flow.Send(t, 50, 1000))
+			d.must(t, "", mode).expect(t, series{up: max(known, ceiling), loss: 1})
+		}
+
+		// At a shutdown, a last run writes everything through.
+		known += float64(flow.Send(t, 10, 1000))
+		d.must(t, "").expect(t, series{up: known, loss: 1})
+		reboot(d)
+		d.must(t, "", mode).expect(t, series{up: known, loss: 1})
+
+		// Without a reboot nothing is lost with memory.
+		known += float64(flow.Send(t, 10, 1000))
+		d.must(t, "", mode).expect(t, series{up: known, loss: 1})
+		known += float64(flow.Send(t, 1, 1000))
+		if err := os.RemoveAll(d.runtime()); err != nil {
+			t.Fatal(err)
+		}
+		d.must(t, "totals go on from the checkpoint", mode).expect(t, series{up: known, loss: 2})
+	})
+}
+
+// future is a ledger of a version that is yet to come.
+func future(ledger []byte) []byte {
+	body := bytes.Replace(ledger[:len(ledger)-4], []byte(" ledger "), []byte(" ledger 9"), 1)
+	return binary.BigEndian.AppendUint32(body, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+func (d *durable) read(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(d.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestObstacles puts things in the way of the files.
+func TestObstacles(t *testing.T) {
+	t.Parallel()
+	const mode = "--checkpoint-interval=60s"
+	mount := func(path, data string, flags uintptr) error { return unix.Mount("tmpfs", path, "tmpfs", flags, data) }
+	unmount := func(path string) error { return unix.Unmount(path, 0) }
+	fill := func(path string) error {
+		err := os.WriteFile(filepath.Join(path, "fill"), make([]byte, 1<<20), 0o600)
+		if !errors.Is(err, unix.ENOSPC) {
+			return fmt.Errorf("it is not full: %w", err)
+		}
+		return nil
+	}
+	empty := func(path string) error { return os.Remove(filepath.Join(path, "fill")) }
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		for _, test := range []struct {
+			name      string
+			mode      string
+			file      string // that it is about, which a run has to name
+			put, take func(path string) error
+		}{
+			{"full", modes[0], "state", fill, empty},
+			{"full", mode, "run", fill, empty},
+			{"full, and a checkpoint is due", "--checkpoint-interval=1ms", "state", fill, empty},
+			{"full", modes[0], "out", fill, empty},
+			{"read-only", modes[0], "state",
+				func(path string) error { return mount(path, "", unix.MS_REMOUNT|unix.MS_RDONLY) },
+				func(path string) error { return mount(path, "", unix.MS_REMOUNT) }},
+			{"read-only", modes[0], "out",
+				func(path string) error { return mount(path, "", unix.MS_REMOUNT|unix.MS_RDONLY) },
+				func(path string) error { return mount(path, "", unix.MS_REMOUNT) }},
+		} {
+			t.Run(fmt.Sprintf("%s %s %s", test.file, test.name, test.mode), func(t *testing.T) {
+				d := installDurable(t, r)
+				for _, dir := range []string{"state", "run", "out"} {
+					path := filepath.Join(d.dir, dir)
+					if err := mount(path, "size=64k", 0); err != nil {
+						t.Fatal(err)
+					}
+					defer unmount(path)
+				}
+				had := d.must(t, "", test.mode)[up]
+				path := filepath.Join(d.dir, test.file)
+				before := d.read(t, "out/network_metrics.prom")
+				if err := test.put(path); err != nil {
+					t.Fatal(err)
+				}
+				sent := float64(flow.Send(t, 100, 1000))
+				status, log := d.try(t, nil, test.mode)
+				if status.ExitStatus() != failed || !strings.Contains(log, path+"/") || strings.Count(log, "\n") != 1 {
+					t.Errorf("exit status %d, want %d and a line that names %s:\n%s", status.ExitStatus(), failed, path, log)
+				}
+				if !bytes.Equal(before, d.read(t, "out/network_metrics.prom")) {
+					t.Error("what was published is not what it was")
+				}
+				if err := test.take(path); err != nil {
+					t.Fatal(err)
+				}
+				d.must(t, "", test.mode).expect(t, series{up: had + sent, loss: 0})
+				d.sweep(t, test.mode)
+			})
+		}
+	})
+}
+
+// TestInTheWay puts something else in the place of each file of the state.
+func TestInTheWay(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		outside := filepath.Join(t.TempDir(), "outside")
+		if err := os.WriteFile(outside, []byte("not ours"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		things := map[string]func(path string, data []byte) error{
+			"a directory": func(path string, _ []byte) error { return os.MkdirAll(filepath.Join(path, "full"), 0o755) },
+			"a link":      func(path string, _ []byte) error { return os.Symlink(outside, path) },
+			"a FIFO":      func(path string, _ []byte) error { return unix.Mkfifo(path, 0o600) },
+			"a gigabyte": func(path string, _ []byte) error {
+				return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<30))
+			},
+			"nothing at all":  func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o600) },
+			"half of it":      func(path string, data []byte) error { return os.WriteFile(path, data[:len(data)/2], 0o600) },
+			"a newer version": func(path string, data []byte) error { return os.WriteFile(path, future(data), 0o600) },
+		}
+		for _, name := range slices.Sorted(maps.Keys(things)) {
+			t.Run(name, func(t *testing.T) {
+				d := installDurable(t, r)
+				had := d.must(t, "", modes[0])[up]
+				losses := 0.0
+				for _, file := range []string{"ledger", "checkpoint", "ledger.damaged", "ledger"} {
+					path := filepath.Join(d.state(), file)
+					data, err := os.ReadFile(filepath.Join(d.state(), "ledger"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := errors.Join(os.RemoveAll(path), things[name](path, data)); err != nil {
+						t.Fatal(err)
+					}
+					says := "state incomplete"
+					switch file {
+					case "ledger.damaged":
+						says = "" // nobody looks at it
+					case "ledger":
+						losses++
+					}
+					had += float64(flow.Send(t, 1, 100))
+					d.must(t, says).expect(t, series{up: had, loss: losses})
+					d.must(t, "")
+				}
+				d.sweep(t)
+			})
+		}
+		if got, err := os.ReadFile(outside); err != nil || string(got) != "not ours" {
+			t.Errorf("what links led to is %q (%v)", got, err)
+		}
+	})
+}
+
+// TestUnreadable is about state that belongs to another user.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		d := installDurable(t, r)
+		had := d.must(t, "", modes[0])[up] + float64(lab.UDP(t, "udp4", r.Laptop, r.Server).Send(t, 1, 100))
+		// Without these, root is one of many. This thread ends with the test.
+		runtime.LockOSThread()
+		for _, capability := range []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH} {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for losses, file := range []string{"checkpoint", "ledger"} {
+			if err := os.Chmod(filepath.Join(d.state(), file), 0); err != nil {
+				t.Fatal(err)
+			}
+			d.must(t, "permission denied").expect(t, series{up: had, loss: float64(losses)})
+			d.must(t, "")
+		}
+	})
+}
