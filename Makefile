@@ -1,11 +1,12 @@
-# make          builds ./network-metrics-exporter
-# make demo     shows it at work on a router built out of namespaces
-# make test     runs every check and test
-# make bench    measures
-# make fuzz     runs each fuzz target for FUZZTIME
-# make install  installs program and units (PREFIX=/usr, DESTDIR=DIR)
+# make            builds ./network-metrics-exporter
+# make install    installs program and units (PREFIX=/usr, DESTDIR=DIR)
 # make uninstall  removes them, and what the program set up in nftables
-# make clean    removes what these made
+# make release    puts archives and Debian packages into dist
+# make demo       shows it at work on a router built out of namespaces
+# make test       runs every check and test
+# make bench      measures
+# make fuzz       runs each fuzz target for FUZZTIME
+# make clean      removes what these made
 #
 # demo and test get the programs that they lack where they may (apt, root), and
 # touch neither the machine's network nor its firewall.
@@ -13,9 +14,10 @@
 PREFIX      = /usr/local
 DESTDIR     =
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... ./testdata/lab ./testdata/strict
+PACKAGES    = ./... ./testdata/lab ./testdata/nix ./testdata/release ./testdata/strict ./testdata/systemd
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -28,14 +30,15 @@ SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build install uninstall demo test bench fuzz clean
+.PHONY: build release install uninstall demo test bench fuzz clean
 
 build:
-	CGO_ENABLED=0 go build -trimpath -o network-metrics-exporter \
-		-ldflags '-X github.com/prometheus/common/version.Version=$(VERSION)' .
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(OUTPUT) \
+		-ldflags '-s -w -X github.com/prometheus/common/version.Version=$(VERSION)' .
 
-# What make built before, so that a root without Go can install it.
-network-metrics-exporter: go.mod go.sum main.go $(shell find sources state -name '*.go')
+# What make built before, or the archive of a release has, so that a root without
+# Go can install it.
+network-metrics-exporter: $(wildcard go.mod go.sum main.go) $(shell find sources state -name '*.go' 2>/dev/null)
 	$(MAKE) build
 
 # Everything but the settings, which are yours, is replaced. The program is so in
@@ -82,6 +85,9 @@ ifeq ($(DESTDIR),)
 	@echo 'Left: /var/lib/network-metrics-exporter (totals and names), $(SETTINGS) (settings), the user network-metrics-exporter'
 endif
 
+release:
+	systemd/release.sh $(VERSION) dist
+
 demo: build
 	testdata/lab/needs.sh bash dnsmasq ip iperf3 nft udhcpc unshare
 	timeout --foreground --signal=KILL 60 testdata/lab/namespaces.sh testdata/lab/demo.sh ./network-metrics-exporter
@@ -94,11 +100,14 @@ test:
 	go vet $(PACKAGES)
 	$(STATICCHECK) -checks=all $(PACKAGES)
 	testdata/imports.sh
-	shellcheck .ci/run $$(find testdata -name '*.sh')
-	NAMESPACES=required go test -count=1 -timeout=5m $(PACKAGES)
+	shellcheck .ci/run systemd/system-generators/* $$(find testdata -name '*.sh')
+	NAMESPACES=required go test -count=1 -timeout=5m $(filter-out ./testdata/systemd,$(PACKAGES))
+	@echo 'On real systemd; where it cannot be booted, that is said:'
+	NAMESPACES=required go test -count=1 -timeout=5m -v ./testdata/systemd
 
 bench:
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...
+	go test -run='^$$' -bench=. -v ./testdata/systemd
 
 fuzz:
 	@for package in $$(go list ./...); do \
@@ -109,4 +118,4 @@ fuzz:
 	done
 
 clean:
-	rm -rf network-metrics-exporter .cache
+	rm -rf network-metrics-exporter .cache dist

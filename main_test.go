@@ -420,6 +420,17 @@ func TestSourcesFail(t *testing.T) {
 	})
 }
 
+// TestUsualFiles names the files that a machine need not have.
+func TestUsualFiles(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		got, said := install(t, r).runLogging(t, "--leases=/var/lib/dnsmasq/dnsmasq.leases", "--hosts=/var/lib/dnsmasq/dhcp-hosts")
+		if got.expect(t, series{`network_metrics_exporter_source_up{source="dhcp"}`: 1}); said != "" {
+			t.Errorf("reported as:\n%s", said)
+		}
+	})
+}
+
 // TestWithoutRights runs the program as somebody who has no power over the
 // network.
 func TestWithoutRights(t *testing.T) {
@@ -546,9 +557,11 @@ func TestSettings(t *testing.T) {
 				s.Interval, s.interfaces = 500*time.Millisecond, []string{"br0", "br0.7"}
 			}},
 		{"an empty environment is none", map[string]string{"UPDATE_INTERVAL": "", "NETWORK_PREFIX": ""}, nil, func(*settings) {}},
+		{"reverse DNS", nil, []string{"--reverse-dns"}, func(s *settings) { s.ReverseDNS = true }},
+		{"no reverse DNS", nil, []string{"--no-reverse-dns"}, func(*settings) {}},
 		{"files", nil, []string{"--leases=/a", "--leases=/b", "--hosts=/c", "--output=-", "--state-dir=/d", "--wait"},
 			func(s *settings) {
-				s.leases, s.leasesGiven, s.hosts, s.hostsGiven = []string{"/a", "/b"}, true, []string{"/c"}, true
+				s.leases, s.hosts = []string{"/a", "/b"}, []string{"/c"}
 				s.output, s.place.Dir, s.wait = "-", "/d", true
 			}},
 		{"durations", nil, []string{"--online-window=90s", "--forget-after=1w"},
@@ -667,27 +680,43 @@ func rows(t *testing.T, heading string) []string {
 	return cells
 }
 
-// TestREADMEFlags compares the README's table of flags with --help.
-func TestREADMEFlags(t *testing.T) {
-	var help bytes.Buffer
-	if status := run([]string{"--help"}, &help, io.Discard); status != published {
-		t.Fatalf("exit status %d", status)
-	}
+// flagNames gives the flags in texts, each once.
+func flagNames(texts ...string) []string {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`)
-	names := func(texts ...string) []string {
-		var found []string
-		for _, text := range texts {
-			for _, match := range flag.FindAllStringSubmatch(text, -1) {
-				found = append(found, match[1])
-			}
+	var found []string
+	for _, text := range texts {
+		for _, match := range flag.FindAllStringSubmatch(text, -1) {
+			found = append(found, match[1])
 		}
-		slices.Sort(found)
-		return slices.Compact(found)
 	}
-	_, flags, _ := strings.Cut(help.String(), "Flags:")
-	flags = strings.NewReplacer("--help-long", "", "--help-man", "").Replace(flags)
-	if diff := cmp.Diff(names(flags), names(rows(t, "Flags")...)); diff != "" {
-		t.Errorf("flags (-help +README):\n%s", diff)
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// TestREADMEFlags compares the README's tables of flags with --help: those of the
+// program, and those that a command has besides.
+func TestREADMEFlags(t *testing.T) {
+	help := func(args ...string) []string {
+		var help bytes.Buffer
+		if status := run(append(args, "--help"), &help, io.Discard); status != published {
+			t.Fatalf("exit status %d", status)
+		}
+		_, flags, _ := strings.Cut(help.String(), "Flags:")
+		return flagNames(strings.NewReplacer("--help-long", "", "--help-man", "").Replace(flags))
+	}
+	common := help()
+	for command, heading := range map[string]string{"": "Flags", show: "Look at it: show", check: "Something is wrong: check", teardown: ""} {
+		flags := common
+		if command != "" {
+			flags = slices.DeleteFunc(help(command), func(name string) bool { return slices.Contains(common, name) })
+		}
+		var documented []string
+		if heading != "" {
+			documented = flagNames(rows(t, heading)...)
+		}
+		if diff := cmp.Diff(flags, documented, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("flags of command %q (-help +README):\n%s", command, diff)
+		}
 	}
 }
 

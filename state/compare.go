@@ -15,9 +15,14 @@ type Config struct {
 	OnlineWindow time.Duration // how recent a sign of life has to be
 	ForgetAfter  time.Duration // how long an absent client stays in the metrics
 	MaxClients   int           // how many clients have series of their own; the smallest beyond it share one
+	ReverseDNS   bool          // whether DNS is asked for names that nobody else knows
 	// ConntrackBudget is what counting flows may cost, in percent of one core.
 	ConntrackBudget float64
 }
+
+// Overdue is the age beyond which the last sample is too old to tell of now: ten
+// intervals.
+func (c Config) Overdue() time.Duration { return 10 * c.Interval }
 
 // Compare works out what is true now, and what the next run has to know, from
 // what the last one left and what this one saw. It changes neither.
@@ -53,6 +58,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		Losses:     next.Losses,
 		Probes:     now.Probes,
 		Changes:    next.blame(now),
+		Clients:    make([]ClientReport, 0, len(shown)),
 	}
 	rate := func(t *Tally) (bps [2]float64) {
 		if base >= 0 {
@@ -60,7 +66,9 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		}
 		return bps
 	}
-	names := newNamer(now.Names, next.Clients)
+	next.claim()
+	next.noteAsked(now.Asked)
+	names := newNamer(next, now.Names, cfg)
 	for _, addr := range shown {
 		c := next.Clients[addr]
 		r := ClientReport{
@@ -79,6 +87,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 		}
 		report.Clients = append(report.Clients, r)
 	}
+	next.remember(names.news, report.Clients)
 	if total := next.Other.Published(); total != ([2]Traffic{}) {
 		report.Other = &OtherReport{Total: total, Rate: rate(&next.Other)}
 	}
@@ -95,7 +104,7 @@ func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Repo
 func (l *Ledger) open(now Instant) *Ledger {
 	next := *l
 	next.Run++
-	next.Instant = now
+	next.Instant, next.Renamed = now, false
 	next.Clients = maps.Clone(l.Clients)
 	if next.Clients == nil {
 		next.Clients = make(map[netip.Addr]Client)
@@ -103,7 +112,7 @@ func (l *Ledger) open(now Instant) *Ledger {
 	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
 		return &next
 	}
-	next.Opened, next.Marks, next.Buckets = now.Uptime, nil, nil
+	next.Opened, next.Marks, next.Buckets, next.Asked = now.Uptime, nil, nil, nil
 	for addr, c := range next.Clients {
 		c.Moved = [2]time.Duration{}
 		c.Bursts = nil
@@ -225,7 +234,7 @@ func (l *Ledger) meet(lan *Neighborhood, scope Scope) map[netip.Addr]NeighborEnt
 // shown gives the clients that have series of their own, in the order of their
 // addresses: those that moved most, ever, if they are more than may have.
 func (l *Ledger) shown(moved map[netip.Addr][2]Traffic, scope Scope, cfg Config) []netip.Addr {
-	var shown []netip.Addr
+	shown := make([]netip.Addr, 0, len(l.Clients))
 	for addr, c := range l.Clients {
 		if !c.Since.IsZero() && l.Wall.Sub(c.lastMet()) <= cfg.ForgetAfter && scope.Contains(addr) {
 			shown = append(shown, addr)

@@ -35,6 +35,7 @@ type step struct {
 	lan      []NeighborEntry
 	flows    map[netip.Addr]Connections
 	names    []Assignment
+	asked    []netip.Addr
 	failed   []Source
 }
 
@@ -51,6 +52,7 @@ func (s step) sample() *Sample {
 		Accounting: &Accounting{Layout: Rules, Counters: s.counters},
 		Conntrack:  &Flows{Active: s.flows},
 		Names:      s.names,
+		Asked:      s.asked,
 	}
 	if s.layout != "" {
 		now.Accounting.Layout = s.layout

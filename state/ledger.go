@@ -37,6 +37,12 @@ type Ledger struct {
 	// Flows are the last counts of flows, without Entries and Limit; nil if the
 	// next run makes new ones whenever it comes.
 	Flows *Flows
+	// Names are those that outlive what gave them, at most MaxNames. They are a
+	// file of their own, which users read and write.
+	Names   map[Bearer]Name
+	Renamed bool // Names are not those of the last run
+	// Asked is the CLOCK_BOOTTIME of the last question to DNS about an address.
+	Asked map[netip.Addr]time.Duration
 }
 
 // Client is what is remembered of an address. It outlives the address's

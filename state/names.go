@@ -39,18 +39,32 @@ type directory struct {
 	byMAC  map[MAC]Assignment
 }
 
-// newDirectory takes in the assignments that come from source.
-func newDirectory(names []Assignment, source NameSource) directory {
+// newDirectory takes in the assignments that come from source. clients tell whose
+// an address is that was named without its device.
+func newDirectory(names []Assignment, source NameSource, clients map[netip.Addr]Client) directory {
 	d := directory{make(map[netip.Addr]Assignment), make(map[MAC]Assignment)}
+	var unsure []Assignment // which device they name
 	for _, a := range names {
-		a.Name = CleanName(a.Name)
-		if a.Source != source || a.Name == "" {
+		if a.Source != source {
+			continue
+		}
+		if a.Name = CleanName(a.Name); a.Name == "" {
 			continue
 		}
 		if _, taken := d.byAddr[a.Addr]; a.Addr.IsValid() && !taken {
 			d.byAddr[a.Addr] = a
 		}
-		if !a.MAC.IsZero() {
+		if a.MAC.IsZero() || a.DUID {
+			unsure = append(unsure, a)
+		} else {
+			d.nameDevice(a.MAC, a)
+		}
+	}
+	for _, a := range unsure {
+		// A device that is named at one address has the name at all of them.
+		if mac := clients[a.Addr].MAC; !mac.IsZero() {
+			d.nameDevice(mac, a)
+		} else {
 			d.nameDevice(a.MAC, a)
 		}
 	}
@@ -58,7 +72,7 @@ func newDirectory(names []Assignment, source NameSource) directory {
 }
 
 func (d directory) nameDevice(mac MAC, a Assignment) {
-	if _, taken := d.byMAC[mac]; !taken {
+	if _, taken := d.byMAC[mac]; !taken && !mac.IsZero() {
 		d.byMAC[mac] = a
 	}
 }
@@ -66,7 +80,7 @@ func (d directory) nameDevice(mac MAC, a Assignment) {
 // find gives the name of the device mac at an address. A name that belongs to
 // another device is not taken from an address that has changed hands.
 func (d directory) find(addr netip.Addr, mac MAC) (Assignment, bool) {
-	if a, ok := d.byAddr[addr]; ok && (a.MAC == mac || a.MAC.IsZero() || mac.IsZero()) {
+	if a, ok := d.byAddr[addr]; ok && (a.MAC == mac || a.MAC.IsZero() || mac.IsZero() || a.DUID) {
 		return a, true
 	}
 	a, ok := d.byMAC[mac]
@@ -74,26 +88,50 @@ func (d directory) find(addr netip.Addr, mac MAC) (Assignment, bool) {
 }
 
 // namer names clients: what a user wrote comes before what a device says of
-// itself.
-type namer [2]directory
-
-func newNamer(names []Assignment, clients map[netip.Addr]Client) namer {
-	hosts := newDirectory(names, FromHosts)
-	for _, a := range names {
-		// A device that is named at one address has the name at all of them.
-		named, ok := hosts.byAddr[a.Addr]
-		if mac := clients[a.Addr].MAC; ok && named.MAC.IsZero() && !mac.IsZero() {
-			hosts.nameDevice(mac, named)
-		}
-	}
-	return namer{hosts, newDirectory(names, FromDHCP)}
+// itself, that before what DNS says, and all of it before what is remembered.
+type namer struct {
+	told   []directory // by hosts files, leases and DNS, in this order
+	memory memory
+	dns    bool            // DNS is asked for names
+	news   map[Bearer]Name // names given that are not remembered
 }
 
-func (n namer) name(addr netip.Addr, mac MAC) (string, NameSource) {
-	for _, d := range n {
+func newNamer(l *Ledger, told []Assignment, cfg Config) *namer {
+	n := &namer{memory: memory{names: l.Names}, dns: cfg.ReverseDNS, news: make(map[Bearer]Name)}
+	for _, source := range [...]NameSource{FromHosts, FromDHCP, FromDNS} {
+		n.told = append(n.told, newDirectory(told, source, l.Clients))
+	}
+	return n
+}
+
+// name names the device mac at an address.
+func (n *namer) name(addr netip.Addr, mac MAC) (string, NameSource) {
+	for _, d := range n.told {
 		if a, ok := d.find(addr, mac); ok {
+			if mac.IsZero() && !a.DUID {
+				mac = a.MAC
+			}
+			n.learn(Bearer{addr, mac}, Name{a.Name, a.Source})
 			return a.Name, a.Source
 		}
 	}
-	return Unknown, FromNone
+	name, ok := n.memory.find(addr, mac)
+	switch {
+	case !ok:
+		return Unknown, FromNone
+	case !mac.IsZero():
+		n.learn(Bearer{addr, mac}, name) // it may have been at another address
+	}
+	if name.Source == FromDNS && n.dns {
+		return name.Text, FromDNS // which is not asked every time
+	}
+	return name.Text, FromCache
+}
+
+// learn notes a name that is not remembered. An IPv6 address of a device that is
+// remembered by this name is nothing new: devices make up another one every day.
+func (n *namer) learn(b Bearer, name Name) {
+	if n.memory.names[b] != name && !(b.isTransient() && n.memory.ofDevice(b.MAC).Text == name.Text) {
+		n.news[b] = name
+	}
 }

@@ -51,8 +51,12 @@ func TestNames(t *testing.T) {
 		{Addr: laptop6, MAC: laptopMAC, State: Reachable},
 		{Addr: phone, MAC: phoneMAC, State: Reachable},
 	}
-	lease := func(addr netip.Addr, mac MAC, name string) Assignment { return Assignment{addr, mac, name, FromDHCP} }
-	host := func(addr netip.Addr, mac MAC, name string) Assignment { return Assignment{addr, mac, name, FromHosts} }
+	lease := func(addr netip.Addr, mac MAC, name string) Assignment {
+		return Assignment{Addr: addr, MAC: mac, Name: name, Source: FromDHCP}
+	}
+	host := func(addr netip.Addr, mac MAC, name string) Assignment {
+		return Assignment{Addr: addr, MAC: mac, Name: name, Source: FromHosts}
+	}
 	type named struct {
 		name   string
 		source NameSource
@@ -99,7 +103,7 @@ func TestNames(t *testing.T) {
 func TestNameWithoutNeighbour(t *testing.T) {
 	_, report := play(t, step{
 		counters: []Counter{tx(laptop, 1, 1, 100)},
-		names:    []Assignment{{laptop, laptopMAC, "lea", FromDHCP}},
+		names:    []Assignment{{Addr: laptop, MAC: laptopMAC, Name: "lea", Source: FromDHCP}},
 	})
 	if c := client(t, report, laptop); c.Name != "lea" || !c.MAC.IsZero() {
 		t.Errorf("%v is %q with MAC %q, want lea with none", laptop, c.Name, c.MAC)
@@ -108,7 +112,7 @@ func TestNameWithoutNeighbour(t *testing.T) {
 
 // When an address passes to another device, the name stays with the first one.
 func TestNameStaysWithDevice(t *testing.T) {
-	names := []Assignment{{laptop, laptopMAC, "lea", FromDHCP}}
+	names := []Assignment{{Addr: laptop, MAC: laptopMAC, Name: "lea", Source: FromDHCP}}
 	_, report := play(t,
 		step{names: names, lan: []NeighborEntry{{Addr: laptop, MAC: laptopMAC, State: Reachable}}},
 		step{names: names, at: 2, lan: []NeighborEntry{{Addr: laptop, MAC: phoneMAC, State: Reachable}}},

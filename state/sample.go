@@ -16,6 +16,7 @@ const (
 	NFTables  Source = "nftables"
 	Conntrack Source = "conntrack"
 	DHCP      Source = "dhcp"
+	DNS       Source = "dns" // only with Config.ReverseDNS
 )
 
 // Sample is what one run saw. A source that gave nothing left its field nil;
@@ -25,7 +26,8 @@ type Sample struct {
 	LAN        *Neighborhood // from Neighbor
 	Accounting *Accounting   // from NFTables
 	Conntrack  *Flows        // from Conntrack
-	Names      []Assignment  // from DHCP; of two that fit, the earlier one counts
+	Names      []Assignment  // from DHCP and DNS; of two that fit, the earlier one counts
+	Asked      []netip.Addr  // the addresses that DNS was asked about
 	Probes     []Probe       // one for each source asked, in the order asked
 }
 
@@ -192,15 +194,20 @@ type NameSource string
 const (
 	FromHosts NameSource = "hosts"
 	FromDHCP  NameSource = "dhcp"
+	FromDNS   NameSource = "dns"
+	FromCache NameSource = "cache" // only client-names.cache knows it
 	FromNone  NameSource = "none"
 )
 
-// Assignment is one line of a lease or hosts file: it names an address, a
-// device, or both, in which case the name is the device's.
+// Assignment is one line of a lease or hosts file, or an answer of DNS: it names
+// an address, a device, or both, in which case the name is the device's.
 type Assignment struct {
-	Addr   netip.Addr // zero: a device wherever it is
-	MAC    MAC        // zero: whatever device has the address
-	Name   string     // as it was written; CleanName makes it fit to be published
+	Addr netip.Addr // zero: a device wherever it is
+	MAC  MAC        // zero: whatever device has the address
+	// DUID: MAC is out of a DHCP unique identifier. It is that of one of the
+	// device's interfaces, and the address may be another one's.
+	DUID   bool
+	Name   string // as it was written; CleanName makes it fit to be published
 	Source NameSource
 }
 

@@ -1,6 +1,8 @@
 package dhcp
 
 import (
+	"bufio"
+	"errors"
 	"io"
 	"net/netip"
 	"strconv"
@@ -9,24 +11,40 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// ReadLeases reads the lease file of dnsmasq at path, without the leases that
-// have no name.
+// ReadLeases reads the lease file at path, dnsmasq's or Kea's, which their first
+// lines tell apart, without the leases that have no name. Of Kea's leases, the
+// latest come first.
 //
 // A lease is not judged by when it ends. dnsmasq itself removes what has ended,
 // and where it was built for a machine without a clock (HAVE_BROKEN_RTC) it
 // writes a duration where others find an instant.
 //
 // dnsmasq truncates the file and writes it anew whenever a lease changes, so it
-// may be seen cut short: its last line counts only if it has its newline.
+// may be seen cut short: its last line counts only if it has its newline. Kea
+// appends to its file and now and then puts it aside, so the files beside it are
+// read too.
 //
 // If the file does not exist, the error is that of os.Open and satisfies
 // errors.Is(err, fs.ErrNotExist). An error that tells of bad lines, or of a
 // file of more than 16 MiB, comes together with all leases that were read.
 func ReadLeases(path string) ([]state.Assignment, error) {
-	return readFile("lease file", path, parseLeases)
+	var kea *keaLeases
+	names, err := readFile("lease file", path, func(r io.Reader) ([]state.Assignment, error) {
+		b := bufio.NewReaderSize(r, bufferSize)
+		if !isKea(b) {
+			return parseLeases(b)
+		}
+		kea = &keaLeases{}
+		return kea.parse(b)
+	})
+	if kea == nil {
+		return names, err
+	}
+	err = errors.Join(err, kea.addAside(path))
+	return kea.names(), err
 }
 
-// parseLeases chooses the syntax: that of dnsmasq is the only one so far.
+// parseLeases reads dnsmasq's.
 func parseLeases(r io.Reader) ([]state.Assignment, error) {
 	return syntax{
 		want:       `"EXPIRY MAC IP NAME CLIENTID"`,
@@ -71,21 +89,21 @@ func dnsmasqLease(names []state.Assignment, line string) ([]state.Assignment, bo
 	if err != nil || addr.Zone() != "" {
 		return names, false
 	}
-	var mac state.MAC
+	a := state.Assignment{Addr: addr.Unmap(), Name: f[3], Source: state.FromDHCP}
 	if addr.Is4() {
 		var ok bool
-		if mac, ok = parseHardware(f[1]); !ok {
+		if a.MAC, ok = parseHardware(f[1]); !ok {
 			return names, false
 		}
 	} else {
 		if _, err := strconv.ParseUint(strings.TrimPrefix(f[1], "T"), 10, 32); err != nil {
 			return names, false
 		}
-		mac = macOfDUID(f[4])
+		a.MAC = macOfDUID(f[4])
+		a.DUID = !a.MAC.IsZero()
 	}
-
-	if name := f[3]; name != "*" {
-		names = append(names, state.Assignment{Addr: addr.Unmap(), MAC: mac, Name: name, Source: state.FromDHCP})
+	if a.Name != "*" {
+		names = append(names, a)
 	}
 	return names, true
 }

@@ -54,10 +54,10 @@ func TestReadLeases(t *testing.T) {
 		dhcp("192.168.77.11", "02:00:5e:10:01:01", "printer"),
 		dhcp("192.168.77.178", "02:00:5e:10:00:03", "tv"),
 		dhcp("192.168.77.176", "02:00:5e:10:00:01", "phone"),
-		dhcp("2001:db8:77::12", "02:00:5e:10:01:02", "nas"),
+		byDUID("2001:db8:77::12", "02:00:5e:10:01:02", "nas"),
 		dhcp("2001:db8:77::1e0", "", "meter"),
-		dhcp("2001:db8:77::1c2", "02:00:5e:10:00:07", "camera"),
-		dhcp("2001:db8:77::131", "02:00:5e:10:00:06", "tablet"),
+		byDUID("2001:db8:77::1c2", "02:00:5e:10:00:07", "camera"),
+		byDUID("2001:db8:77::131", "02:00:5e:10:00:06", "tablet"),
 	}
 	got, err := ReadLeases(leasesFile)
 	if err != nil {
@@ -124,7 +124,7 @@ func TestParseLeases(t *testing.T) {
 		{
 			name: "IPv4 as IPv6",
 			file: "0 1 ::ffff:192.168.77.176 phone 00:03:00:01:02:00:5e:10:00:01\n",
-			want: named,
+			want: []state.Assignment{byDUID("192.168.77.176", "02:00:5e:10:00:01", "phone")},
 		},
 		{
 			name: "later dnsmasq",

@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -354,6 +355,39 @@ func TestTeardownOfParts(t *testing.T) {
 					}
 				})
 			}
+		}
+	})
+}
+
+// Off reads the rules, else the sets, whoever made them, and writes nothing.
+func TestOff(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		mustAccount(t, plan(state.Sets))
+		fill(t, "client_rx", 0, 3)
+		check := func(layout state.Layout, want []state.Counter) {
+			t.Helper()
+			g := generation(t)
+			a := mustAccount(t, plan(state.Off))
+			if a.Layout != layout {
+				t.Errorf("layout %s, want %s", a.Layout, layout)
+			}
+			if diff := gocmp.Diff(want, a.Counters, alike); diff != "" {
+				t.Errorf("counters (-want +got):\n%s", diff)
+			}
+			if generation(t) != g {
+				t.Error("the ruleset was changed")
+			}
+		}
+		inSets := []state.Counter{rx("10.9.0.0", 0, 1000), rx("10.9.0.1", 1, 1001), rx("10.9.0.2", 2, 1002)}
+		check(state.Sets, inSets)
+		lab.Nft(t, "flush chain inet network_metrics CLIENT_TRAFFIC\ndelete set inet network_metrics client_tx")
+		check(state.Sets, inSets)
+		lab.Nft(t, byHand)
+		check(state.Rules, []state.Counter{tx("192.168.10.100", 0, 0), rx("192.168.10.9", 0, 0)})
+		load(t, foreignTable)
+		if a, err := Account(plan(state.Off)); !errors.Is(err, errNoChain) || a != nil {
+			t.Errorf("got %+v, %v, want %v", a, err, errNoChain)
 		}
 	})
 }

@@ -16,13 +16,14 @@ type family struct {
 	name    string // as nft(8) writes it
 	proto   byte   // NFPROTO_*
 	keyType uint32 // of sets: nft(8)'s number of the data type
+	keyName string // and its name
 	length  uint32 // of an address
 	source  uint32 // where that is in the header; the destination follows
 }
 
 var (
-	ipv4 = family{name: "ip", proto: unix.NFPROTO_IPV4, keyType: 7, length: 4, source: 12}
-	ipv6 = family{name: "ip6", proto: unix.NFPROTO_IPV6, keyType: 8, length: 16, source: 8}
+	ipv4 = family{name: "ip", proto: unix.NFPROTO_IPV4, keyType: 7, keyName: "ipv4_addr", length: 4, source: 12}
+	ipv6 = family{name: "ip6", proto: unix.NFPROTO_IPV6, keyType: 8, keyName: "ipv6_addr", length: 16, source: 8}
 )
 
 func familyOf(a netip.Addr) family {

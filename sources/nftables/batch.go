@@ -14,10 +14,10 @@ const (
 	atEnd  = netlink.Create | netlink.Append // of rules: behind the others
 )
 
-// maxBatch bounds the bytes of a transaction: a socket sends at most
-// net.core.wmem_default, 208 KiB unless set otherwise, and its own overhead
-// counts. All of the sets layout takes less than that: it is made at once.
-const maxBatch = 64 << 10
+// maxBatch bounds the bytes of a transaction: less than net.core.wmem_max, up to
+// which anyone may have a socket send. The sets layout takes that much only for
+// 2,000 networks: it is made at once.
+const maxBatch = 192 << 10
 
 // batch is what is to be changed, in that order.
 type batch struct {
@@ -48,6 +48,8 @@ func (b *batch) commit(k kernel, generation uint32) error {
 		switch err := k.commit(generation, rest[:n]); {
 		case errors.Is(err, unix.ERESTART):
 			return errTorn
+		case errors.Is(err, unix.EBUSY):
+			return fmt.Errorf("change nftables: %w: rules of somebody else use what is to be taken away (nft list table inet %s)", err, ownTable)
 		case err != nil:
 			return fmt.Errorf("change nftables: %w", err)
 		}

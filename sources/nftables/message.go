@@ -85,10 +85,13 @@ func attributes(b []byte, each func(kind uint16, data []byte) error) error {
 		if err := each(kind, b[unix.SizeofNlAttr:length]); err != nil {
 			return err
 		}
-		b = b[min((length+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1), len(b)):]
+		b = b[min(align(length), len(b)):]
 	}
 	return nil
 }
+
+// align gives where what follows an attribute or a message begins.
+func align(length int) int { return (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1) }
 
 // uint32From decodes an attribute of type NLA_U32.
 func uint32From(data []byte, into *uint32) error {

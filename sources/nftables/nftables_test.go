@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -425,11 +424,11 @@ type interfering struct {
 	change func()
 }
 
-func (k interfering) ask(m netlink.Message) ([]netlink.Message, error) {
+func (k interfering) ask(m netlink.Message, each func(netlink.Message) error) error {
 	if m.Header.Type&0xff != unix.NFT_MSG_GETGEN {
 		k.change()
 	}
-	return k.kernel.ask(m)
+	return k.kernel.ask(m, each)
 }
 
 // open connects to the kernel.
@@ -760,59 +759,18 @@ func TestHasFlowtable(t *testing.T) {
 // flowtables is a kernel that has some, of these families.
 type flowtables []byte
 
-func (f flowtables) ask(request netlink.Message) ([]netlink.Message, error) {
+func (f flowtables) ask(request netlink.Message, each func(netlink.Message) error) error {
 	if request.Header.Type != unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETFLOWTABLE || request.Data[0] != unix.NFPROTO_UNSPEC {
-		return nil, fmt.Errorf("unexpected request %+v", request)
+		return fmt.Errorf("unexpected request %+v", request)
 	}
-	var replies []netlink.Message
 	for _, family := range f {
-		replies = append(replies, netlink.Message{Data: []byte{family, unix.NFNETLINK_V0, 0, 1}})
+		if err := each(netlink.Message{Data: []byte{family, unix.NFNETLINK_V0, 0, 1}}); err != nil {
+			return err
+		}
 	}
-	return replies, nil
+	return nil
 }
 
 func (flowtables) commit(uint32, []netlink.Message) error {
 	return errors.New("nothing is to be changed")
-}
-
-func BenchmarkRead(b *testing.B) {
-	if os.Getpid() != 1 {
-		b.Skip("not in namespaces of its own, as make bench runs it")
-	}
-	for _, n := range []int{50, 250, 2000} {
-		b.Run(fmt.Sprint("rules=", n), func(b *testing.B) {
-			rules, _ := clients(n / 2)
-			rulesets := []string{"flush ruleset"}
-			for part := range slices.Chunk(rules, 100) {
-				rulesets = append(rulesets, inFilter(strings.Join(part, "\n")))
-			}
-			for _, ruleset := range rulesets {
-				if err := nft(b, ruleset); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportAllocs()
-			before := kernelTime(b)
-			for b.Loop() {
-				accounting, err := off()
-				if err != nil {
-					b.Fatal(err)
-				}
-				if len(accounting.Counters) != n {
-					b.Fatalf("%d counters, want %d", len(accounting.Counters), n)
-				}
-			}
-			b.ReportMetric(float64(kernelTime(b)-before)/float64(b.N), "kernel-ns/op")
-		})
-	}
-}
-
-// kernelTime is how long this process has kept the kernel busy.
-func kernelTime(b *testing.B) time.Duration {
-	b.Helper()
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(usage.Stime.Nano())
 }

@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/google/nftables/expr"
@@ -53,21 +54,21 @@ func (r *rule) parseExpression(_ uint16, expression []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case name == "counter" && !r.counts:
+	case string(name) == "counter" && !r.counts:
 		r.counts = true
 		r.traffic, err = parseCounter(data)
-	case name == "immediate":
+	case string(name) == "immediate":
 		err = r.parseImmediate(data)
 	}
 	return err
 }
 
 // splitExpression gives the name of an expression and what belongs to it.
-func splitExpression(expression []byte) (name string, data []byte, err error) {
+func splitExpression(expression []byte) (name, data []byte, err error) {
 	err = attributes(expression, func(kind uint16, value []byte) error {
 		switch kind {
 		case unix.NFTA_EXPR_NAME:
-			name = text(value)
+			name = bytes.TrimSuffix(value, []byte{0})
 		case unix.NFTA_EXPR_DATA:
 			data = value
 		}

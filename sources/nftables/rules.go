@@ -103,12 +103,12 @@ func ownRules(filter contents) []rule {
 // removeRules takes away what of the layout is there and ours.
 func (b *batch) removeRules(filter contents) {
 	deleted := 0 // chains
-	jumps, _ := jumps(filter.rules[forwardChain])
-	for _, r := range jumps {
+	jumping, _ := jumps(filter.rules[forwardChain])
+	for _, r := range jumping {
 		b.deleteRule(filterTable, forwardChain, r)
 	}
 	own := ownRules(filter)
-	if c := filter.chains[trafficChain]; c.ours && int(c.use) == len(own)+len(jumps) {
+	if c := filter.chains[trafficChain]; c.ours && int(c.use) == len(own)+len(jumping) {
 		b.deleteChain(c)
 		deleted++
 	} else {
@@ -116,7 +116,7 @@ func (b *batch) removeRules(filter contents) {
 			b.deleteRule(filterTable, trafficChain, r)
 		}
 	}
-	if c := filter.chains[forwardChain]; c.ours && int(c.use) == len(jumps) {
+	if c := filter.chains[forwardChain]; c.ours && int(c.use) == len(jumping) {
 		b.deleteChain(c)
 		deleted++
 	}

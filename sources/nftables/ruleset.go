@@ -65,26 +65,20 @@ func list[T any](k kernel, kind netlink.HeaderType, flags netlink.HeaderFlags, e
 	if err != nil {
 		return nil, err
 	}
-	replies, err := k.ask(question)
-	if err != nil {
-		return nil, err
-	}
-	objects := make([]T, 0, len(replies))
-	for _, reply := range replies {
+	var objects []T
+	err = k.ask(question, func(reply netlink.Message) error {
 		if reply.Header.Flags&netlink.DumpInterrupted != 0 {
-			return nil, errTorn
+			return errTorn
 		}
 		attrs, err := body(reply.Data)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		object, err := parse(attrs)
-		if err != nil {
-			return nil, err
-		}
 		objects = append(objects, object)
-	}
-	return objects, nil
+		return err
+	})
+	return objects, err
 }
 
 // contents is a table and what is in it, as far as it concerns us.
@@ -175,18 +169,19 @@ func hasFlowtable(k kernel) (bool, error) {
 		return false, err
 	}
 	question.Data[0] = unix.NFPROTO_UNSPEC // those of every family
-	replies, err := k.ask(question)
-	if err != nil {
-		return false, fmt.Errorf("list flowtables: %w", err)
-	}
-	for _, reply := range replies {
+	found := false
+	err = k.ask(question, func(reply netlink.Message) error {
 		if len(reply.Data) < sizeofNfgenmsg {
-			return false, fmt.Errorf("list flowtables: %w", errTruncated)
+			return errTruncated
 		}
 		switch reply.Data[0] {
 		case unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6:
-			return true, nil
+			found = true
 		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("list flowtables: %w", err)
 	}
-	return false, nil
+	return found, nil
 }

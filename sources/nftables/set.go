@@ -230,7 +230,7 @@ func parseElement(attrs []byte) (element, error) {
 
 func (x *element) parseExpression(_ uint16, expression []byte) error {
 	name, data, err := splitExpression(expression)
-	if err == nil && name == "counter" && !x.counts {
+	if err == nil && string(name) == "counter" && !x.counts {
 		x.counts = true
 		x.traffic, err = parseCounter(data)
 	}

@@ -3,6 +3,7 @@ package nftables
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,8 +19,9 @@ const (
 	ownTable    = "network_metrics"
 	ownPriority = 300
 
-	// setSize bounds the kernel's memory, some 10 MB for each set, if somebody
-	// sends from made-up addresses.
+	// setSize bounds the kernel's memory if somebody sends from made-up addresses.
+	// The kernel makes the hash table for as many at once, and each dump walks all
+	// of it: a quarter of a millisecond for each set.
 	setSize = 65535
 )
 
@@ -69,15 +71,16 @@ func (c contents) malformed() string {
 	}
 	for _, want := range clientSets() {
 		if found, ok := c.sets[want.name]; ok && !want.holds(found) {
-			return fmt.Sprintf("set %s is not of type %s_addr with only the flag dynamic", want.name, strings.Replace(want.family.name, "ip", "ipv", 1))
+			return fmt.Sprintf("set %s is not of type %s with only the flag dynamic", want.name, want.family.keyName)
 		}
 	}
 	return ""
 }
 
-// foreign tells of an object in our table that is none of ours.
+// foreign tells of an object in our table that is none of ours: of several always
+// the same one, as a message that changes is told again.
 func (c contents) foreign() string {
-	for name := range c.chains {
+	for _, name := range slices.Sorted(maps.Keys(c.chains)) {
 		if name != trafficChain {
 			return "chain " + name
 		}
@@ -87,9 +90,9 @@ func (c contents) foreign() string {
 			return fmt.Sprintf("a rule with handle %d", r.handle)
 		}
 	}
-	for name, s := range c.sets {
+	for _, name := range slices.Sorted(maps.Keys(c.sets)) {
 		ours := slices.ContainsFunc(clientSets(), func(c clientSet) bool { return c.name == name })
-		if !ours && s.flags&unix.NFT_SET_ANONYMOUS == 0 {
+		if !ours && c.sets[name].flags&unix.NFT_SET_ANONYMOUS == 0 {
 			return "set " + name
 		}
 	}
@@ -188,6 +191,7 @@ func setCounters(k kernel, own contents) (counters []state.Counter, full bool, e
 		if err != nil {
 			return nil, false, err
 		}
+		counters = slices.Grow(counters, len(traffic))
 		for addr, t := range traffic {
 			counters = append(counters, state.Counter{
 				Addr:      addr,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -12,8 +13,9 @@ import (
 // A kernel is asked for the ruleset and told to change it: the real one, or a
 // test's.
 type kernel interface {
-	// ask sends a request and gives all replies to it.
-	ask(request netlink.Message) ([]netlink.Message, error)
+	// ask sends a request and calls each with every reply to it, until that gives
+	// an error. What a reply holds is good until each returns.
+	ask(request netlink.Message, each func(reply netlink.Message) error) error
 	// commit makes changes, all of them or none. They are refused with
 	// unix.ERESTART unless the ruleset is still of that generation.
 	commit(generation uint32, changes []netlink.Message) error
@@ -28,7 +30,11 @@ func dial() (socket, error) {
 		return socket{}, fmt.Errorf("open nftables: %w", withCure(err))
 	}
 	// A refused change is reported without the whole of it.
-	if err := conn.SetOption(netlink.CapAcknowledge, true); err != nil {
+	err = conn.SetOption(netlink.CapAcknowledge, true)
+	if err == nil {
+		err = conn.SetWriteBuffer(maxBatch)
+	}
+	if err != nil {
 		conn.Close()
 		return socket{}, fmt.Errorf("open nftables: %w", err)
 	}
@@ -36,35 +42,102 @@ func dial() (socket, error) {
 }
 
 // maxDatagram is as much as the kernel ever puts into one datagram of a dump
-// (netlink_recvmsg in af_netlink.c), if offered that much room.
+// (netlink_recvmsg in af_netlink.c), if offered that much room. The library
+// offers a page: then a dump of a set of 65,000 elements costs the kernel six
+// times as much, as each datagram begins by walking over all that went before.
 const maxDatagram = 32 << 10
 
-func (s socket) ask(request netlink.Message) ([]netlink.Message, error) {
-	if _, err := s.Send(request); err != nil {
-		return nil, err
-	}
-	if request.Header.Flags&netlink.Dump == netlink.Dump {
-		if err := s.offerRoom(); err != nil {
-			return nil, err
-		}
-	}
-	return s.Receive()
-}
-
-// offerRoom makes the kernel send datagrams of maxDatagram. It goes by the
-// largest buffer that it was ever offered, and the library offers a page: with
-// that a dump of a set of 65,000 elements costs the kernel six times as much, as
-// each datagram begins by walking over all that went before.
-func (s socket) offerRoom() error {
-	raw, err := s.SyscallConn()
+func (s socket) ask(request netlink.Message, each func(netlink.Message) error) error {
+	sent, err := s.Send(request)
 	if err != nil {
 		return err
 	}
-	var buffer [maxDatagram]byte
-	return raw.Read(func(fd uintptr) (done bool) {
-		_, _, err := unix.Recvfrom(int(fd), buffer[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return err != unix.EAGAIN && err != unix.EINTR // other errors are Receive's
+	// What is not received to its end would answer the next question.
+	var eachErr error
+	buffer := make([]byte, maxDatagram)
+	for done := false; !done; {
+		datagram, err := s.receive(buffer)
+		if err == nil {
+			done, err = replies(datagram, sent.Header.Sequence, func(reply netlink.Message) {
+				if eachErr == nil {
+					eachErr = each(reply)
+				}
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return eachErr
+}
+
+// receive waits for a datagram.
+func (s socket) receive(buffer []byte) ([]byte, error) {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var n int
+	var recvErr error
+	err = raw.Read(func(fd uintptr) (done bool) {
+		n, _, recvErr = unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
 	})
+	switch {
+	case err != nil:
+	case recvErr != nil:
+		err = os.NewSyscallError("recvfrom", recvErr)
+	case n > len(buffer):
+		err = errTruncated
+	default:
+		return buffer[:n], nil
+	}
+	return nil, err
+}
+
+// replies calls each with every message of a datagram, and reports whether the
+// answer ended with it.
+func replies(datagram []byte, sequence uint32, each func(netlink.Message)) (done bool, err error) {
+	for len(datagram) > 0 {
+		if len(datagram) < unix.SizeofNlMsghdr {
+			return false, errTruncated
+		}
+		header := netlink.Header{
+			Length:   binary.NativeEndian.Uint32(datagram),
+			Type:     netlink.HeaderType(binary.NativeEndian.Uint16(datagram[4:])),
+			Flags:    netlink.HeaderFlags(binary.NativeEndian.Uint16(datagram[6:])),
+			Sequence: binary.NativeEndian.Uint32(datagram[8:]),
+		}
+		if header.Length < unix.SizeofNlMsghdr || uint64(header.Length) > uint64(len(datagram)) {
+			return false, errTruncated
+		}
+		data := datagram[unix.SizeofNlMsghdr:header.Length]
+		datagram = datagram[min(align(int(header.Length)), len(datagram)):]
+		if header.Sequence != sequence {
+			continue // more errors of a change that was refused
+		}
+		switch header.Type {
+		case netlink.Done, netlink.Error:
+			return true, errorCode(data)
+		}
+		each(netlink.Message{Header: header, Data: data})
+		if header.Flags&netlink.Multi == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// errorCode reads the int with which NLMSG_DONE and struct nlmsgerr begin: a
+// negative error number, or 0 for none.
+func errorCode(data []byte) error {
+	if len(data) < 4 {
+		return errTruncated
+	}
+	if code := int32(binary.NativeEndian.Uint32(data)); code != 0 {
+		return unix.Errno(-int64(code))
+	}
+	return nil
 }
 
 func (s socket) commit(generation uint32, changes []netlink.Message) error {

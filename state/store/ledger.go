@@ -27,8 +27,8 @@ const (
 )
 
 var (
-	errDamaged = errors.New("ledger is damaged")
-	errNewer   = errors.New("ledger is of a newer version of this program")
+	errDamaged = errors.New("file is damaged")
+	errNewer   = errors.New("file is of a newer version of this program")
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.
@@ -80,6 +80,11 @@ func encode(l *state.Ledger) []byte {
 		e.client(l.Clients[addr], l)
 	}
 	e.flows(l.Flows)
+	e.uint(uint64(len(l.Asked)))
+	for _, addr := range slices.SortedFunc(maps.Keys(l.Asked), netip.Addr.Compare) {
+		e.addr(addr)
+		e.uint(uint64(l.Asked[addr]))
+	}
 	return binary.BigEndian.AppendUint32(e.b, checksum(e.b))
 }
 
@@ -185,7 +190,7 @@ func decode(b []byte) (*state.Ledger, error) {
 }
 
 func (d *decoder) ledger() *state.Ledger {
-	l := &state.Ledger{Clients: make(map[netip.Addr]state.Client), Faults: make(map[state.Source]string)}
+	l := &state.Ledger{Faults: make(map[state.Source]string)}
 	l.Boot = d.string()
 	l.Uptime = d.duration()
 	l.Opened = l.Uptime
@@ -238,7 +243,10 @@ func (d *decoder) ledger() *state.Ledger {
 		}
 	}
 	var lastAddr netip.Addr
-	for range d.items {
+	for left := range d.items {
+		if l.Clients == nil {
+			l.Clients = make(map[netip.Addr]state.Client, left)
+		}
 		addr := d.addr()
 		if !lastAddr.Less(addr) {
 			d.bad = true
@@ -251,14 +259,18 @@ func (d *decoder) ledger() *state.Ledger {
 			d.bad = d.bad || l.Flows != nil
 			l.Flows = d.flows()
 		}
+		l.Asked = d.asked()
 	}
 	return l
 }
 
 func (d *decoder) flows() *state.Flows {
-	f := &state.Flows{Uptime: d.duration(), Cost: d.duration(), Active: make(map[netip.Addr]state.Connections)}
+	f := &state.Flows{Uptime: d.duration(), Cost: d.duration()}
 	var last netip.Addr
-	for range d.items {
+	for left := range d.items {
+		if f.Active == nil {
+			f.Active = make(map[netip.Addr]state.Connections, left)
+		}
 		addr := d.addr()
 		if !last.Less(addr) {
 			d.bad = true
@@ -305,6 +317,20 @@ func (d *decoder) client(l *state.Ledger) state.Client {
 		c.Bursts = d.bursts(l.Buckets)
 	}
 	return c
+}
+
+func (d *decoder) asked() map[netip.Addr]time.Duration {
+	asked := make(map[netip.Addr]time.Duration)
+	var last netip.Addr
+	for range d.items {
+		addr := d.addr()
+		if !last.Less(addr) {
+			d.bad = true
+		}
+		asked[addr] = d.duration()
+		last = addr
+	}
+	return asked
 }
 
 func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
@@ -422,9 +448,10 @@ func (d *decoder) len() int {
 	return int(n)
 }
 
-// items goes round once for each item of a list, and no more once d is bad.
-func (d *decoder) items(yield func() bool) {
-	for n := d.len(); n > 0 && !d.bad && yield(); n-- {
+// items goes round once for each item of a list, and no more once d is bad. It
+// says how many are left, this one included.
+func (d *decoder) items(yield func(left int) bool) {
+	for n := d.len(); n > 0 && !d.bad && yield(n); n-- {
 	}
 }
 

@@ -58,6 +58,7 @@ func fullLedger() *state.Ledger {
 	c.Bursts = []state.Burst{{Bucket: l.Buckets[1], Bytes: [2]uint64{state.Rx: 1}, Peak: [2]uint64{state.Rx: 4}}}
 	c.Floor = [2]state.Traffic{state.Rx: {Bytes: math.MaxUint64, Packets: 1}, state.Tx: {Bytes: 128, Packets: math.MaxUint64}}
 	l.Clients[phone] = c
+	l.Asked = map[netip.Addr]time.Duration{laptop: 92 * time.Hour, phone: 1}
 	return l
 }
 

@@ -1,6 +1,6 @@
 // Package store keeps the state on disk: a directory that one run at a time
 // holds by a lock, and in it the ledger of the last run, or a checkpoint of those
-// that are kept in memory.
+// that are kept in memory, and the names of clients.
 package store
 
 import (
@@ -52,6 +52,7 @@ type Dir struct {
 	ledger, other string
 	interval      time.Duration // between checkpoints
 	checkpoint    *state.Ledger // what Load found, or Save wrote
+	names         []byte        // the file of names, as LoadNames found it or Save wrote it
 }
 
 // Open locks the state directory. If another run holds it, Open waits for as long
@@ -196,6 +197,10 @@ func (p Place) Peek() (*state.Ledger, error) {
 	if last == nil {
 		return nil, bad
 	}
+	var err error
+	if last.Names, _, err = readNames(filepath.Join(p.Dir, namesName)); err != nil && !unusable(err) {
+		return nil, err
+	}
 	return last, nil
 }
 
@@ -217,7 +222,7 @@ func newer(a, b *state.Ledger) *state.Ledger {
 
 // load reads one ledger.
 func load(path string) (*state.Ledger, error) {
-	data, err := read(path)
+	data, err := read(path, maxLedger)
 	var l *state.Ledger
 	if err == nil {
 		l, err = decode(data)
@@ -263,8 +268,8 @@ func keepAside(path string, wrong error) error {
 	return &keptAsideError{aside, wrong}
 }
 
-// read gives the content of a file that is no larger than a ledger can be.
-func read(path string) ([]byte, error) {
+// read gives the content of a file of no more than limit bytes.
+func read(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, fmt.Errorf("%w: it is a symbolic link", errDamaged)
@@ -279,7 +284,7 @@ func read(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: it is no regular file", errDamaged)
-	case info.Size() > maxLedger:
+	case info.Size() > limit:
 		return nil, fmt.Errorf("%w: %d bytes are too many", errDamaged, info.Size())
 	}
 	data := make([]byte, info.Size())
@@ -291,8 +296,14 @@ func read(path string) ([]byte, error) {
 
 // Save puts the ledger in the place of the last run's, and makes a checkpoint if
 // it is time or the last one does not cover the ledger. When it returns nil, what
-// the ledger says may be published: no run will find less.
+// the ledger says may be published: no run will find less. Names that are new are
+// written first: if a run ends in between, the next one would only write the same.
 func (d *Dir) Save(l *state.Ledger) error {
+	if l.Renamed {
+		if err := d.saveNames(l.Names); err != nil {
+			return err
+		}
+	}
 	if err := d.put(d.ledger, l); err != nil {
 		return err
 	}

@@ -71,10 +71,60 @@ func neighborTable() table {
 	return table{unix.NETLINK_ROUTE, unix.RTM_GETNEIGH, make([]byte, unix.SizeofNdMsg)}
 }
 
-func elementsOf(tableName, set string) table {
-	body := slices.Concat([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0},
-		attr(unix.NFTA_SET_ELEM_LIST_TABLE, []byte(tableName+"\x00")), attr(unix.NFTA_SET_ELEM_LIST_SET, []byte(set+"\x00")))
-	return table{unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSETELEM, body}
+// The accounting's sets of IPv4.
+const trafficTable = "network_metrics"
+
+var trafficSets = []string{"client_tx", "client_rx"}
+
+// inSet begins the body of a message about elements of a set.
+func inSet(set string) []byte {
+	return slices.Concat([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0},
+		attr(unix.NFTA_SET_ELEM_LIST_TABLE, []byte(trafficTable+"\x00")), attr(unix.NFTA_SET_ELEM_LIST_SET, []byte(set+"\x00")))
+}
+
+func elementsOf(set string) table {
+	return table{unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSETELEM, inSet(set)}
+}
+
+// addElements puts an element of each client into a set, as if it had moved
+// traffic: as many at a time as an attribute has room for.
+func addElements(set string, clients int) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	const nested = unix.NLA_F_NESTED
+	var elements []byte
+	for i := range clients {
+		addr, bytes := client(i).As4(), uint64(1_000_000+1500*i)
+		elements = append(elements, attr(unix.NFTA_LIST_ELEM|nested,
+			attr(unix.NFTA_SET_ELEM_KEY|nested, attr(unix.NFTA_DATA_VALUE, addr[:])),
+			attr(unix.NFTA_SET_ELEM_EXPR|nested, attr(unix.NFTA_EXPR_NAME, []byte("counter\x00")), attr(unix.NFTA_EXPR_DATA|nested,
+				attr(unix.NFTA_COUNTER_BYTES, binary.BigEndian.AppendUint64(nil, bytes)),
+				attr(unix.NFTA_COUNTER_PACKETS, binary.BigEndian.AppendUint64(nil, bytes/1000)))))...)
+		if i%500 != 499 && i != clients-1 {
+			continue
+		}
+		ours := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}
+		batch := slices.Concat(
+			message(unix.NFNL_MSG_BATCH_BEGIN, unix.NLM_F_REQUEST, ours),
+			message(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSETELEM, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_ACK,
+				append(inSet(set), attr(unix.NFTA_SET_ELEM_LIST_ELEMENTS|nested, elements)...)),
+			message(unix.NFNL_MSG_BATCH_END, unix.NLM_F_REQUEST, ours))
+		answer := make([]byte, 4096)
+		if err := unix.Sendto(fd, batch, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			return fmt.Errorf("add elements: %w", err)
+		}
+		if _, _, err := unix.Recvfrom(fd, answer, 0); err != nil {
+			return fmt.Errorf("add elements: %w", err)
+		}
+		if code := -int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); code != 0 {
+			return fmt.Errorf("add elements: %w", unix.Errno(code))
+		}
+		elements = elements[:0]
+	}
+	return nil
 }
 
 // message encodes a netlink message.

@@ -177,7 +177,7 @@ func (s size) measure(program string) (result, error) {
 // build makes what the program is to read: neighbours, leases, flows and counted
 // traffic of all clients.
 func (s size) build(dir string, args []string) error {
-	var neighbors, leases, elements strings.Builder
+	var neighbors, leases strings.Builder
 	neighbors.WriteString("link add br-lan type bridge\nlink set br-lan up\naddress add 10.255.255.254/8 dev br-lan\n")
 	for i := range s.clients {
 		addr, mac := client(i), fmt.Sprintf("02:00:5e:%02x:%02x:%02x", i>>16, i>>8&0xff, i&0xff)
@@ -198,29 +198,19 @@ func (s size) build(dir string, args []string) error {
 		return err
 	}
 	for _, set := range trafficSets {
-		fmt.Fprintf(&elements, "add element inet %s %s {\n", trafficTable, set)
-		for i := range s.clients {
-			fmt.Fprintf(&elements, "%v counter packets %d bytes %d,\n", client(i), 1000+i, 1_000_000+1500*i)
+		if err := addElements(set, s.clients); err != nil {
+			return err
 		}
-		elements.WriteString("}\n")
-	}
-	if err := command(elements.String(), "nft", "-f", "-"); err != nil {
-		return err
 	}
 	// The next one meets all clients for the first time.
 	return command("", args[0], args[1:]...)
 }
 
-// The accounting's sets of IPv4.
-const trafficTable = "network_metrics"
-
-var trafficSets = []string{"client_tx", "client_rx"}
-
 // listAll has the kernel list all that a run reads.
 func listAll() (time.Duration, error) {
 	tables := []table{conntrackTable(), neighborTable()}
 	for _, set := range trafficSets {
-		tables = append(tables, elementsOf(trafficTable, set))
+		tables = append(tables, elementsOf(set))
 	}
 	var sum time.Duration
 	for _, t := range tables {

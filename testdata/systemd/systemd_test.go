@@ -117,6 +117,7 @@ func TestMachine(t *testing.T) {
 		{"LAN comes late", lateLAN},
 		{"fifteen ticks", fifteenTicks},
 		{"totals", totals},
+		{"show and check", showAndCheck},
 		{"interval", interval},
 		{"bad settings", badSettings},
 		{"restart", restart},
@@ -135,22 +136,7 @@ func TestMachine(t *testing.T) {
 
 // install does what the README says.
 func install(t *testing.T, r *router) {
-	exporter, err := exec.LookPath("prometheus-node-exporter")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(exporter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(r.path("/usr/bin/prometheus-node-exporter"), text, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	r.make(t, "install")
-	r.run(t, "systemctl", "enable", "--now", timer, http)
-	r.until(t, "port 9101 has a sample", func() bool {
-		return r.served(t)["network_metrics_exporter_last_run_timestamp_seconds"] > 0
-	})
+	r.install(t)
 	if listening := r.run(t, "ss", "-Hltn", "sport = :9101"); !regexp.MustCompile(`^LISTEN\s+\d+\s+\d+\s+127\.0\.0\.1:9101 .*\n$`).MatchString(listening) {
 		t.Errorf("port 9101 is open at\n%s\nwant 127.0.0.1 alone", listening)
 	}
@@ -168,7 +154,7 @@ func lateLAN(t *testing.T, r *router) {
 	if value, ok := r.published(t)[up]; !ok || value != 0 {
 		t.Errorf("%s is %v without a LAN, want 0", up, value)
 	}
-	r.says(t, "Started "+timer, `msg="neighbor fails"`)
+	r.says(t, `msg="neighbor fails"`)
 
 	r.startLab(t)
 	r.until(t, "the clients are seen", func() bool { return r.published(t)[up] == 1 })
@@ -217,18 +203,48 @@ func totals(t *testing.T, r *router) {
 	r.until(t, "what the laptop sent is served", func() bool { return r.served(t)[tx] == before[tx]+sent })
 	served := r.served(t)
 	for key, want := range map[string]float64{
-		`client_status{client="laptop",ip="192.168.10.100"}`:             1,
-		`client_active_connections{client="laptop",ip="192.168.10.100"}`: 1,
-		`network_metrics_exporter_source_up{source="nftables"}`:          1,
-		`network_metrics_exporter_source_up{source="conntrack"}`:         1,
-		`network_metrics_exporter_source_up{source="dhcp"}`:              1,
-		`node_textfile_scrape_error`:                                     0,
+		`client_status{client="laptop",ip="192.168.10.100"}`:     1,
+		`network_metrics_exporter_source_up{source="nftables"}`:  1,
+		`network_metrics_exporter_source_up{source="conntrack"}`: 1,
+		`network_metrics_exporter_source_up{source="dhcp"}`:      1,
+		`node_textfile_scrape_error`:                             0,
 	} {
 		if got, ok := served[key]; !ok || got != want {
 			t.Errorf("%s is %v, want %v", key, got, want)
 		}
 	}
 	r.says(t)
+}
+
+// showAndCheck looks at the machine as its owner does.
+func showAndCheck(t *testing.T, r *router) {
+	const program = "network-metrics-exporter"
+	if table := r.run(t, program, "show"); !regexp.MustCompile(`(?m)^laptop +192\.168\.10\.100 .* online$`).MatchString(table) {
+		t.Errorf("show has no laptop that is online:\n%s", table)
+	}
+	healthy := func() {
+		t.Helper()
+		for line := range strings.Lines(r.run(t, program, "check")) {
+			if !strings.HasPrefix(line, "ok ") {
+				t.Errorf("check of a healthy machine: %s", line)
+			}
+		}
+	}
+	healthy()
+	for _, test := range []struct{ cause, unit, undo, want string }{
+		{"disable", timer, "enable", "(?m)^warn  timer: .* is not started at boot"},
+		{"mask", service, "unmask", "(?m)^warn  units: .*service is not installed"},
+		{"stop", http, "start", "(?m)^warn  port: .* refused"},
+	} {
+		r.run(t, "systemctl", test.cause, test.unit)
+		if text := r.output(program, "check"); !regexp.MustCompile(test.want).MatchString(text) {
+			t.Errorf("systemctl %s %s: want %s in:\n%s", test.cause, test.unit, test.want, text)
+		}
+		r.run(t, "systemctl", test.undo, test.unit)
+	}
+	r.until(t, "port 9101 answers again", func() bool { return r.served(t)[tx] > 0 })
+	healthy()
+	r.journal(t)
 }
 
 // interval has the timer follow UPDATE_INTERVAL.
@@ -239,7 +255,7 @@ func interval(t *testing.T, r *router) {
 		{"60", "OnCalendar=*-*-* *:*:00 "},
 		{"7", "OnUnitActiveUSec=7s "},
 		{"90", "OnUnitActiveUSec=1min 30s "},
-		{"2.5", "OnUnitActiveUSec=2.500s "},
+		{"2.5", "OnUnitActiveUSec=2.5"},
 		// Refused by the program, so the timer stays as it was.
 		{"0", "OnCalendar=*-*-* *:*:00/2 "},
 		{"0.01", "OnCalendar=*-*-* *:*:00/2 "},
@@ -324,11 +340,7 @@ func stopAndStart(t *testing.T, r *router) {
 	if got := r.served(t)[tx]; got != before[tx]+sent {
 		t.Errorf("total %v after a stop, want %v", got, before[tx]+sent)
 	}
-	for _, line := range r.journal(t) {
-		if !strings.Contains(line, timer) {
-			t.Errorf("in the journal: %s", line)
-		}
-	}
+	r.says(t)
 }
 
 // upgrade installs over what is running.
@@ -359,16 +371,22 @@ func powerCut(t *testing.T, r *router) {
 	}
 }
 
-// shutdown takes a last sample.
+// shutdown takes a last sample, also of what was to stay in memory until a
+// checkpoint an hour later: with less the total would be the checkpoint's ceiling.
 func shutdown(t *testing.T, r *router) {
 	r.startLab(t)
 	r.until(t, "the laptop is seen", func() bool {
-		return r.published(t)[`client_status{ip="192.168.10.100",client="laptop"}`] == 1
+		return r.published(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1
 	})
-	r.set(t, "UPDATE_INTERVAL=3600")
+	r.set(t, "CHECKPOINT=--checkpoint-interval=1h", "UPDATE_INTERVAL=3600")
+	r.samples(t, 2)
 	r.run(t, "systemctl", "daemon-reload")
 	before := r.served(t)
 	sent := r.send(t)
+	if r.published(t)[tx] != before[tx] {
+		t.Fatal("there was a sample that was not to be")
+	}
+	r.run(t, "kill", "-KILL", r.lab) // it heeds no other signal
 	r.shutDown(t)
 	r.boot(t, nil)
 	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
@@ -401,120 +419,151 @@ func uninstall(t *testing.T, r *router) {
 	}
 }
 
+// install installs node_exporter and the project, and starts both.
+func (r *router) install(tb testing.TB) {
+	tb.Helper()
+	// There is no Go in the machine, and its view of the repository is read-only.
+	if output, err := exec.CommandContext(tb.Context(), "make", "-C", repository, "network-metrics-exporter").CombinedOutput(); err != nil {
+		tb.Fatalf("%v\n%s", err, output)
+	}
+	exporter, err := exec.LookPath("prometheus-node-exporter")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text, err := os.ReadFile(exporter)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(r.path("/usr/bin/prometheus-node-exporter"), text, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	r.make(tb, "install")
+	r.run(tb, "systemctl", "enable", "--now", timer, http)
+	r.until(tb, "port 9101 has a sample", func() bool {
+		return r.served(tb)["network_metrics_exporter_last_run_timestamp_seconds"] > 0
+	})
+}
+
 // make runs make in the machine, on this repository.
-func (r *router) make(t *testing.T, target string) string {
-	t.Helper()
+func (r *router) make(tb testing.TB, target string) string {
+	tb.Helper()
 	dir, err := filepath.Abs(repository)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return r.run(t, "make", "-C", dir, target)
+	return r.run(tb, "make", "-C", dir, target)
 }
 
 // set writes the settings anew.
-func (r *router) set(t *testing.T, lines ...string) {
-	t.Helper()
+func (r *router) set(tb testing.TB, lines ...string) {
+	tb.Helper()
 	if err := os.WriteFile(r.path(settings), []byte(strings.Join(append(lines, ""), "\n")), 0o644); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // startLab builds the lab's network in the machine.
-func (r *router) startLab(t *testing.T) {
-	t.Helper()
+func (r *router) startLab(tb testing.TB) {
+	tb.Helper()
 	script, err := filepath.Abs("../lab/lab.sh")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	r.run(t, "mkdir", "-p", "/var/lib/dnsmasq")
-	// Its mounts are its own; it ends with the machine.
-	cmd := r.command(context.Background(), "unshare", "--mount", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
-		"bash", "-c", script+" && echo $$ && exec sleep infinity")
+	r.run(tb, "mkdir", "-p", "/var/lib/dnsmasq")
+	// Its mounts are its own, and its pid namespace is one that lab.sh can tell; it
+	// ends with the machine. It prints which process it is outside.
+	cmd := r.command(context.Background(), "unshare", "--mount", "--pid", "--fork", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
+		"bash", "-c", script+` && while read -r key pid _; do [ $key != NSpid: ] || echo $pid; done </proc/self/status && exec sleep infinity`)
 	var log strings.Builder
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go cmd.Wait()
 	if _, err := fmt.Fscanln(stdout, &r.lab); err != nil {
-		t.Fatalf("lab.sh: %v\n%s", err, &log)
+		tb.Fatalf("lab.sh: %v\n%s", err, &log)
 	}
 }
 
-// send has the laptop send packets through the router, and gives their bytes.
-func (r *router) send(t *testing.T) (bytes float64) {
-	t.Helper()
+// send has the laptop send packets through the router, and gives their bytes. Each
+// is of a flow of its own: nobody listens, and a socket would be told.
+func (r *router) send(tb testing.TB) (bytes float64) {
+	tb.Helper()
 	const packets, payload, headers = 10, 1000, 20 + 8 // RFC 791, RFC 768
-	r.run(t, "nsenter", "--target", r.lab, "--mount", "ip", "netns", "exec", "laptop",
-		"bash", "-c", fmt.Sprintf("exec 3>/dev/udp/203.0.113.2/9; for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >&3 || true; done", packets, payload))
+	r.run(tb, "nsenter", "--target", r.lab, "--mount", "ip", "netns", "exec", "laptop",
+		"bash", "-c", fmt.Sprintf("for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >/dev/udp/203.0.113.2/9; done", packets, payload))
 	return packets * (payload + headers)
 }
 
-// journal gives the lines about our units that are new.
-func (r *router) journal(t *testing.T) (lines []string) {
-	t.Helper()
-	r.run(t, "journalctl", "--sync")
-	for line := range strings.Lines(r.run(t, "journalctl", "--quiet", "--no-pager", "--output=with-unit", "--cursor-file=/run/test.cursor")) {
-		if strings.Contains(line, "network-metrics-exporter") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
+// journal gives the lines about our services that are new.
+func (r *router) journal(tb testing.TB) []string {
+	tb.Helper()
+	r.run(tb, "journalctl", "--sync")
+	return slices.Collect(strings.Lines(r.run(tb, "journalctl", "--quiet", "--no-pager", "--cursor-file=/run/test.cursor",
+		"--unit="+service, "--unit="+stop, "--unit="+http)))
 }
 
 // says expects lines in the journal since the last look, and no other.
-func (r *router) says(t *testing.T, want ...string) {
-	t.Helper()
-	lines := r.journal(t)
+func (r *router) says(tb testing.TB, want ...string) {
+	tb.Helper()
+	lines := r.journal(tb)
 	if !slices.EqualFunc(lines, want, strings.Contains) {
-		t.Errorf("journal:\n%swant lines with %q", strings.Join(lines, ""), want)
+		tb.Errorf("journal:\n%swant lines with %q", strings.Join(lines, ""), want)
 	}
 }
 
 // samples waits for further ones.
-func (r *router) samples(t *testing.T, count int) {
-	t.Helper()
-	last := r.lastRun(t)
+func (r *router) samples(tb testing.TB, count int) {
+	tb.Helper()
+	last := r.lastRun(tb)
 	for range count {
-		r.until(t, "there is another sample", func() bool { return r.lastRun(t) > last })
-		last = r.lastRun(t)
+		r.until(tb, "there is another sample", func() bool { return r.lastRun(tb) > last })
+		last = r.lastRun(tb)
 	}
 }
 
-func (r *router) lastRun(t *testing.T) float64 {
-	t.Helper()
-	return r.published(t)["network_metrics_exporter_last_run_timestamp_seconds"]
+func (r *router) lastRun(tb testing.TB) float64 {
+	tb.Helper()
+	return r.published(tb)["network_metrics_exporter_last_run_timestamp_seconds"]
 }
 
 // published gives the series of the file, none if there is none.
-func (r *router) published(t *testing.T) map[string]float64 {
-	t.Helper()
+func (r *router) published(tb testing.TB) map[string]float64 {
+	tb.Helper()
 	text, err := os.ReadFile(r.path(prom))
 	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return series(string(text))
 }
 
 // served gives the series of port 9101, none if it is closed.
-func (r *router) served(t *testing.T) map[string]float64 {
-	t.Helper()
+func (r *router) served(tb testing.TB) map[string]float64 {
+	tb.Helper()
 	return series(r.output("bash", "-c", `exec 2>/dev/null 3<>/dev/tcp/localhost/9101 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`))
 }
 
-// series gives values by name and labels, as they are written.
+// series gives values by name and labels, these in the order of their names.
 func series(text string) map[string]float64 {
 	values := make(map[string]float64)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		i := strings.LastIndexByte(line, ' ')
-		if value, err := strconv.ParseFloat(line[i+1:], 64); err == nil && i > 0 && line[0] != '#' {
-			values[line[:i]] = value
+		value, err := strconv.ParseFloat(line[i+1:], 64)
+		if i < 0 || line[0] == '#' || err != nil {
+			continue
 		}
+		key := line[:i]
+		if name, labels, ok := strings.Cut(strings.TrimSuffix(key, "}"), "{"); ok {
+			each := strings.Split(labels, ",")
+			slices.Sort(each)
+			key = name + "{" + strings.Join(each, ",") + "}"
+		}
+		values[key] = value
 	}
 	return values
 }
