@@ -36,7 +36,8 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 // encode gives a ledger's file. One ledger has one encoding.
 func encode(l *state.Ledger) []byte {
-	var e encoder
+	// A client takes about 200 bytes: the buffer seldom has to grow.
+	e := encoder{make([]byte, 0, 4<<10+256*len(l.Clients))}
 	e.b = append(e.b, magic+strconv.Itoa(version)+"\n"...)
 	e.string(l.Boot)
 	e.uint(uint64(l.Uptime))
@@ -75,13 +76,13 @@ func encode(l *state.Ledger) []byte {
 		e.uint(uint64(b))
 	}
 	e.uint(uint64(len(l.Clients)))
-	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
+	for _, addr := range sorted(l.Clients) {
 		e.addr(addr)
 		e.client(l.Clients[addr], l)
 	}
 	e.flows(l.Flows)
 	e.uint(uint64(len(l.Asked)))
-	for _, addr := range slices.SortedFunc(maps.Keys(l.Asked), netip.Addr.Compare) {
+	for _, addr := range sorted(l.Asked) {
 		e.addr(addr)
 		e.uint(uint64(l.Asked[addr]))
 	}
@@ -118,6 +119,13 @@ func (e *encoder) client(c state.Client, l *state.Ledger) {
 	}
 }
 
+// sorted gives the addresses of a map in their order.
+func sorted[V any](m map[netip.Addr]V) []netip.Addr {
+	addrs := slices.AppendSeq(make([]netip.Addr, 0, len(m)), maps.Keys(m))
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}
+
 // flows writes a list of one, or none.
 func (e *encoder) flows(f *state.Flows) {
 	if f == nil {
@@ -128,7 +136,7 @@ func (e *encoder) flows(f *state.Flows) {
 	e.uint(uint64(f.Uptime))
 	e.uint(uint64(f.Cost))
 	e.uint(uint64(len(f.Active)))
-	for _, addr := range slices.SortedFunc(maps.Keys(f.Active), netip.Addr.Compare) {
+	for _, addr := range sorted(f.Active) {
 		e.addr(addr)
 		for _, n := range f.Active[addr] {
 			e.uint(uint64(n))
