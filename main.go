@@ -574,13 +574,10 @@ func flagName(flag string) string {
 }
 
 // recall fills in what the command line does not say from the settings of the
-// last run. The commands that only look do without them where they cannot be read.
+// last run, and does without them where they cannot be read.
 func (e *exporter) recall(args []string) error {
 	last, err := e.place.Peek()
-	switch {
-	case err != nil && e.command == teardown:
-		return err
-	case err != nil:
+	if err != nil {
 		e.last, e.lastErr = &state.Ledger{}, err
 		return nil
 	}

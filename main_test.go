@@ -500,17 +500,9 @@ func TestWithoutRights(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		i := install(t, r)
-		// What a thread drops from its bounding set, no program has that it
-		// starts. This thread ends with the test.
-		runtime.LockOSThread()
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_ADMIN, 0, 0, 0); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command("/proc/self/exe", i.args()...)
-		cmd.Env = append(os.Environ(), beProgram+"=1")
-		log, err := cmd.CombinedOutput()
-		if err != nil || strings.Count(string(log), "\n") != 2 || strings.Count(string(log), "CAP_NET_ADMIN") != 2 {
-			t.Fatalf("%v, want a line for each source with CAP_NET_ADMIN:\n%s", err, log)
+		stdout, log, status := withoutRights(t, i.args()...)
+		if status != published || len(stdout) > 0 || strings.Count(log, "\n") != 2 || strings.Count(log, "CAP_NET_ADMIN") != 2 {
+			t.Fatalf("exit status %d, want a line for each source with CAP_NET_ADMIN:\n%s", status, log)
 		}
 		text, err := os.ReadFile(i.prom())
 		if err != nil {
@@ -526,6 +518,28 @@ func TestWithoutRights(t *testing.T) {
 			`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`: 0,
 		})
 	})
+}
+
+// withoutRights runs the program without the rights of root that it has use for.
+func withoutRights(t *testing.T, args ...string) (stdout []byte, stderr string, status int) {
+	t.Helper()
+	// What a thread drops from its bounding set, no program has that it starts.
+	// This thread ends with the test.
+	runtime.LockOSThread()
+	for _, capability := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH} {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said bytes.Buffer
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), beProgram+"=1")
+	cmd.Stderr = &said
+	stdout, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return stdout, said.String(), cmd.ProcessState.ExitCode()
 }
 
 // TestWait takes a single run, by hand, that has rates at once.
