@@ -253,7 +253,7 @@ func (d *decoder) ledger() *state.Ledger {
 	var lastAddr netip.Addr
 	for left := range d.items {
 		if l.Clients == nil {
-			l.Clients = make(map[netip.Addr]state.Client, left)
+			l.Clients = make(map[netip.Addr]state.Client, min(left, len(d.b)/16)) // none takes less
 		}
 		addr := d.addr()
 		if !lastAddr.Less(addr) {
@@ -343,7 +343,10 @@ func (d *decoder) asked() map[netip.Addr]time.Duration {
 
 func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
 	var bursts []state.Burst
-	for range d.items {
+	for left := range d.items {
+		if bursts == nil {
+			bursts = make([]state.Burst, 0, min(left, len(buckets)))
+		}
 		n := d.uint()
 		if n >= uint64(len(buckets)) || len(bursts) > 0 && buckets[n] <= bursts[len(bursts)-1].Bucket {
 			d.bad = true
