@@ -29,6 +29,7 @@ const (
 var (
 	errDamaged = errors.New("file is damaged")
 	errNewer   = errors.New("file is of a newer version of this program")
+	errForm    = fmt.Errorf("%w: it does not hold what its version should", errDamaged)
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.
@@ -174,6 +175,33 @@ func (e *encoder) bounds(t *state.Tally, d int, ceilings bool) {
 // decode reads a ledger's file. Its errors are errDamaged or errNewer, with what
 // was found.
 func decode(b []byte) (*state.Ledger, error) {
+	d, err := newDecoder(b)
+	if err != nil {
+		return nil, err
+	}
+	l := d.ledger()
+	if d.bad || len(d.b) > 0 {
+		return nil, errForm
+	}
+	return l, nil
+}
+
+// decodeHead reads of a ledger's file only what tells when it was made, up to
+// Ceilings.
+func decodeHead(b []byte) (*state.Ledger, error) {
+	d, err := newDecoder(b)
+	if err != nil {
+		return nil, err
+	}
+	l := d.head()
+	if d.bad {
+		return nil, errForm
+	}
+	return l, nil
+}
+
+// newDecoder opens a ledger's file.
+func newDecoder(b []byte) (*decoder, error) {
 	head, _, found := bytes.Cut(b, []byte("\n"))
 	number, ours := bytes.CutPrefix(head, []byte(magic))
 	if !found || !ours || len(b) < 4 {
@@ -189,15 +217,10 @@ func decode(b []byte) (*state.Ledger, error) {
 	} else if v > version {
 		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
 	}
-	d := decoder{b: body[len(head)+1:], version: v}
-	l := d.ledger()
-	if d.bad || len(d.b) > 0 {
-		return nil, fmt.Errorf("%w: it does not hold what its version should", errDamaged)
-	}
-	return l, nil
+	return &decoder{b: body[len(head)+1:], version: v}, nil
 }
 
-func (d *decoder) ledger() *state.Ledger {
+func (d *decoder) head() *state.Ledger {
 	l := &state.Ledger{Faults: make(map[state.Source]string)}
 	l.Boot = d.string()
 	l.Uptime = d.duration()
@@ -208,6 +231,11 @@ func (d *decoder) ledger() *state.Ledger {
 		l.Losses = d.uint()
 		l.Ceilings = d.bool()
 	}
+	return l
+}
+
+func (d *decoder) ledger() *state.Ledger {
+	l := d.head()
 	l.Wall = d.time()
 	l.Resets = d.uint()
 	l.Layout = state.Rules
