@@ -29,6 +29,7 @@ const (
 var (
 	errDamaged = errors.New("file is damaged")
 	errNewer   = errors.New("file is of a newer version of this program")
+	errForm    = fmt.Errorf("%w: it does not hold what its version should", errDamaged)
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.
@@ -36,7 +37,8 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 // encode gives a ledger's file. One ledger has one encoding.
 func encode(l *state.Ledger) []byte {
-	var e encoder
+	// A client takes about 200 bytes: the buffer seldom has to grow.
+	e := encoder{make([]byte, 0, 4<<10+256*len(l.Clients))}
 	e.b = append(e.b, magic+strconv.Itoa(version)+"\n"...)
 	e.string(l.Boot)
 	e.uint(uint64(l.Uptime))
@@ -75,13 +77,13 @@ func encode(l *state.Ledger) []byte {
 		e.uint(uint64(b))
 	}
 	e.uint(uint64(len(l.Clients)))
-	for _, addr := range slices.SortedFunc(maps.Keys(l.Clients), netip.Addr.Compare) {
+	for _, addr := range sorted(l.Clients) {
 		e.addr(addr)
 		e.client(l.Clients[addr], l)
 	}
 	e.flows(l.Flows)
 	e.uint(uint64(len(l.Asked)))
-	for _, addr := range slices.SortedFunc(maps.Keys(l.Asked), netip.Addr.Compare) {
+	for _, addr := range sorted(l.Asked) {
 		e.addr(addr)
 		e.uint(uint64(l.Asked[addr]))
 	}
@@ -118,6 +120,13 @@ func (e *encoder) client(c state.Client, l *state.Ledger) {
 	}
 }
 
+// sorted gives the addresses of a map in their order.
+func sorted[V any](m map[netip.Addr]V) []netip.Addr {
+	addrs := slices.AppendSeq(make([]netip.Addr, 0, len(m)), maps.Keys(m))
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}
+
 // flows writes a list of one, or none.
 func (e *encoder) flows(f *state.Flows) {
 	if f == nil {
@@ -128,7 +137,7 @@ func (e *encoder) flows(f *state.Flows) {
 	e.uint(uint64(f.Uptime))
 	e.uint(uint64(f.Cost))
 	e.uint(uint64(len(f.Active)))
-	for _, addr := range slices.SortedFunc(maps.Keys(f.Active), netip.Addr.Compare) {
+	for _, addr := range sorted(f.Active) {
 		e.addr(addr)
 		for _, n := range f.Active[addr] {
 			e.uint(uint64(n))
@@ -166,6 +175,33 @@ func (e *encoder) bounds(t *state.Tally, d int, ceilings bool) {
 // decode reads a ledger's file. Its errors are errDamaged or errNewer, with what
 // was found.
 func decode(b []byte) (*state.Ledger, error) {
+	d, err := newDecoder(b)
+	if err != nil {
+		return nil, err
+	}
+	l := d.ledger()
+	if d.bad || len(d.b) > 0 {
+		return nil, errForm
+	}
+	return l, nil
+}
+
+// decodeHead reads of a ledger's file only what tells when it was made, up to
+// Ceilings.
+func decodeHead(b []byte) (*state.Ledger, error) {
+	d, err := newDecoder(b)
+	if err != nil {
+		return nil, err
+	}
+	l := d.head()
+	if d.bad {
+		return nil, errForm
+	}
+	return l, nil
+}
+
+// newDecoder opens a ledger's file.
+func newDecoder(b []byte) (*decoder, error) {
 	head, _, found := bytes.Cut(b, []byte("\n"))
 	number, ours := bytes.CutPrefix(head, []byte(magic))
 	if !found || !ours || len(b) < 4 {
@@ -181,15 +217,10 @@ func decode(b []byte) (*state.Ledger, error) {
 	} else if v > version {
 		return nil, fmt.Errorf("%w: version %d, this one knows %d", errNewer, v, version)
 	}
-	d := decoder{b: body[len(head)+1:], version: v}
-	l := d.ledger()
-	if d.bad || len(d.b) > 0 {
-		return nil, fmt.Errorf("%w: it does not hold what its version should", errDamaged)
-	}
-	return l, nil
+	return &decoder{b: body[len(head)+1:], version: v}, nil
 }
 
-func (d *decoder) ledger() *state.Ledger {
+func (d *decoder) head() *state.Ledger {
 	l := &state.Ledger{Faults: make(map[state.Source]string)}
 	l.Boot = d.string()
 	l.Uptime = d.duration()
@@ -200,6 +231,11 @@ func (d *decoder) ledger() *state.Ledger {
 		l.Losses = d.uint()
 		l.Ceilings = d.bool()
 	}
+	return l
+}
+
+func (d *decoder) ledger() *state.Ledger {
+	l := d.head()
 	l.Wall = d.time()
 	l.Resets = d.uint()
 	l.Layout = state.Rules
@@ -245,7 +281,7 @@ func (d *decoder) ledger() *state.Ledger {
 	var lastAddr netip.Addr
 	for left := range d.items {
 		if l.Clients == nil {
-			l.Clients = make(map[netip.Addr]state.Client, left)
+			l.Clients = make(map[netip.Addr]state.Client, min(left, len(d.b)/16)) // none takes less
 		}
 		addr := d.addr()
 		if !lastAddr.Less(addr) {
@@ -335,7 +371,10 @@ func (d *decoder) asked() map[netip.Addr]time.Duration {
 
 func (d *decoder) bursts(buckets []time.Duration) []state.Burst {
 	var bursts []state.Burst
-	for range d.items {
+	for left := range d.items {
+		if bursts == nil {
+			bursts = make([]state.Burst, 0, min(left, len(buckets)))
+		}
 		n := d.uint()
 		if n >= uint64(len(buckets)) || len(bursts) > 0 && buckets[n] <= bursts[len(bursts)-1].Bucket {
 			d.bad = true

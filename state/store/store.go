@@ -51,7 +51,8 @@ type Dir struct {
 	// interval leave theirs.
 	ledger, other string
 	interval      time.Duration // between checkpoints
-	checkpoint    *state.Ledger // what Load found, or Save wrote
+	checkpoint    *state.Ledger // what Load or Save read, or Save wrote
+	unread        bool          // there is a checkpoint, which Load had no need to read
 	names         []byte        // the file of names, as LoadNames found it or Save wrote it
 }
 
@@ -147,7 +148,11 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	var last *state.Ledger
 	var bad []error
 	for _, path := range []string{d.ledger, d.other, filepath.Join(d.path, checkpointName)} {
-		l, err := load(path)
+		var l *state.Ledger
+		err := d.passBy(path, last)
+		if err == nil && !d.unread {
+			l, err = load(path)
+		}
 		if unusable(err) {
 			if err = keepAside(path, err); errors.As(err, new(*keptAsideError)) {
 				bad = append(bad, err)
@@ -218,6 +223,24 @@ func newer(a, b *state.Ledger) *state.Ledger {
 	default:
 		return a
 	}
+}
+
+// passBy looks at the checkpoint and leaves it unread if there is a newer ledger:
+// in large networks it takes as much memory as that.
+func (d *Dir) passBy(path string, last *state.Ledger) error {
+	if last == nil || path != filepath.Join(d.path, checkpointName) {
+		return nil
+	}
+	data, err := read(path, maxLedger)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	head, err := decodeHead(data)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	d.unread = newer(last, head) == last
+	return nil
 }
 
 // load reads one ledger.
@@ -306,6 +329,11 @@ func (d *Dir) Save(l *state.Ledger) error {
 	}
 	if err := d.put(d.ledger, l); err != nil {
 		return err
+	}
+	if d.unread {
+		// If it cannot be read, a new one takes its place.
+		d.checkpoint, _ = load(filepath.Join(d.path, checkpointName))
+		d.unread = false
 	}
 	c := d.checkpoint
 	if c == nil || c.Boot != l.Boot || l.Uptime < c.Uptime || l.Uptime-c.Uptime >= d.interval || !c.Covers(l) {
