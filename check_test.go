@@ -187,6 +187,14 @@ func TestCheckFiles(t *testing.T) {
 				nil, "units", health.Warn, "network-metrics-exporter.timer is not installed"},
 			{"no service", func(t *testing.T) func() { return move(t, unitDir+"/network-metrics-exporter.service") },
 				nil, "units", health.Warn, "network-metrics-exporter.service is not installed"},
+			{"a service that is masked", func(t *testing.T) func() {
+				const unit = unitDir + "/network-metrics-exporter.service"
+				back := move(t, unit)
+				if err := os.Symlink(os.DevNull, unit); err != nil {
+					t.Fatal(err)
+				}
+				return back // over the link
+			}, nil, "units", health.Warn, "network-metrics-exporter.service is not installed"},
 			{"a timer that is not enabled", func(t *testing.T) func() { return move(t, unitDir+"/timers.target.wants") },
 				nil, "timer", health.Warn, "is not started at boot"},
 		} {

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,11 +52,20 @@ const (
 	wrongUsage = 2
 )
 
+// memoryLimit is where garbage begins to be collected, in bytes.
+const memoryLimit = 160 << 20
+
 // lockPatience is how long a run waits for another one: far longer than that
 // takes, and no longer than the timer's interval.
 const lockPatience = 2 * time.Second
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// A run is over before it would pay to collect garbage, but for networks of
+	// tens of thousands of clients.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the program, for main and for tests. It gives the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -564,13 +574,10 @@ func flagName(flag string) string {
 }
 
 // recall fills in what the command line does not say from the settings of the
-// last run. The commands that only look do without them where they cannot be read.
+// last run, and does without them where they cannot be read.
 func (e *exporter) recall(args []string) error {
 	last, err := e.place.Peek()
-	switch {
-	case err != nil && e.command == teardown:
-		return err
-	case err != nil:
+	if err != nil {
 		e.last, e.lastErr = &state.Ledger{}, err
 		return nil
 	}

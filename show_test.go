@@ -8,9 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -218,28 +216,6 @@ func TestShowWithoutRights(t *testing.T) {
 			t.Errorf("show says %v, want null for what is not known", laptop)
 		}
 	})
-}
-
-// withoutRights runs the program without the rights of root that it has use for.
-func withoutRights(t *testing.T, args ...string) (stdout []byte, stderr string, status int) {
-	t.Helper()
-	// What a thread drops from its bounding set, no program has that it starts.
-	// This thread ends with the test.
-	runtime.LockOSThread()
-	for _, capability := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH} {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var said bytes.Buffer
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), beProgram+"=1")
-	cmd.Stderr = &said
-	stdout, err := cmd.Output()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return stdout, said.String(), cmd.ProcessState.ExitCode()
 }
 
 // TestShowOnTerminal gives it a screen of 60 cells.

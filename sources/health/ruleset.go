@@ -146,35 +146,31 @@ func (r *ruleset) addChain(family uint8, attrs *netlink.AttributeDecoder) {
 }
 
 func (r *ruleset) addSet(family uint8, attrs *netlink.AttributeDecoder) {
-	set := named{place: place{family: family}}
-	for attrs.Next() {
-		switch attrs.Type() {
-		case unix.NFTA_SET_TABLE:
-			set.table = attrs.String()
-		case unix.NFTA_SET_NAME:
-			set.name = attrs.String()
-		}
-	}
-	r.sets[set] = true
+	r.sets[parseNamed(family, attrs)] = true
 }
 
-// NFTA_FLOWTABLE_* of linux/netfilter/nf_tables.h, since Linux 4.16.
+func (r *ruleset) addFlowtable(family uint8, attrs *netlink.AttributeDecoder) {
+	r.flowtables = append(r.flowtables, parseNamed(family, attrs))
+}
+
+// NFTA_SET_TABLE and _NAME, and so NFTA_FLOWTABLE_TABLE and _NAME, of
+// linux/netfilter/nf_tables.h.
 const (
-	nftaFlowtableTable = 1
-	nftaFlowtableName  = 2
+	nftaTable = 1
+	nftaName  = 2
 )
 
-func (r *ruleset) addFlowtable(family uint8, attrs *netlink.AttributeDecoder) {
-	table := named{place: place{family: family}}
+func parseNamed(family uint8, attrs *netlink.AttributeDecoder) named {
+	n := named{place: place{family: family}}
 	for attrs.Next() {
 		switch attrs.Type() {
-		case nftaFlowtableTable:
-			table.table = attrs.String()
-		case nftaFlowtableName:
-			table.name = attrs.String()
+		case nftaTable:
+			n.table = attrs.String()
+		case nftaName:
+			n.name = attrs.String()
 		}
 	}
-	r.flowtables = append(r.flowtables, table)
+	return n
 }
 
 func (r *ruleset) addRule(family uint8, attrs *netlink.AttributeDecoder) {
