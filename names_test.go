@@ -340,10 +340,3 @@ func TestReverseDNS(t *testing.T) {
 		}
 	})
 }
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
