@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,11 +52,20 @@ const (
 	wrongUsage = 2
 )
 
+// memoryLimit is where garbage begins to be collected, in bytes.
+const memoryLimit = 160 << 20
+
 // lockPatience is how long a run waits for another one: far longer than that
 // takes, and no longer than the timer's interval.
 const lockPatience = 2 * time.Second
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// A run is over before it would pay to collect garbage, but for networks of
+	// tens of thousands of clients.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the program, for main and for tests. It gives the exit status.
 func run(args []string, stdout, stderr io.Writer) int {

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
@@ -285,6 +286,68 @@ func TestNAT(t *testing.T) {
 		i.run(t).expect(t, series{
 			`client_active_connections{ip="192.168.10.100",client="laptop"}`: 1,
 			`client_active_connections{ip="192.168.10.101",client="phone"}`:  2,
+		})
+	})
+}
+
+// TestConntrackBudget has a table that costs more to read than the budget allows:
+// its counts are published again, with their age, until the budget is raised.
+func TestConntrackBudget(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Command(t, "conntrack", "-F")
+		c, err := conntrack.Dial(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		add := func(protocol uint8, port uint16) {
+			t.Helper()
+			f := conntrack.NewFlow(protocol, 0, r.Laptop.IPv4, r.Server.IPv4, port, 443, 3600, 0)
+			if protocol == unix.IPPROTO_TCP {
+				f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3}
+			}
+			if err := c.Create(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// They cost milliseconds: their counts last for seconds.
+		const flows = 8000
+		for n := range flows {
+			add(unix.IPPROTO_UDP, uint16(1024+n))
+		}
+		const (
+			laptop = `{ip="192.168.10.100",client="laptop"`
+			active = "client_active_connections" + laptop + "}"
+			age    = "network_metrics_exporter_conntrack_age_seconds"
+		)
+		i := install(t, r)
+		const frugal = "--conntrack-budget=0.1"
+		first := i.run(t, frugal)
+		first.expect(t, series{active: flows, age: 0, "client_connections" + laptop + `,protocol="udp"}`: none})
+
+		add(unix.IPPROTO_TCP, 80)
+		second := i.run(t, frugal)
+		second.expect(t, series{
+			active: flows,
+			"network_metrics_exporter_source_up{source=\"conntrack\"}": 1,
+		})
+		// The timestamps are in milliseconds.
+		const timestamp = "network_metrics_exporter_last_run_timestamp_seconds"
+		if want := second[timestamp] - first[timestamp]; math.Abs(second[age]-want) > 0.002 {
+			t.Errorf("the counts are %v s old, want %v s", second[age], want)
+		}
+		if got, before := second["network_conntrack_entries"], first["network_conntrack_entries"]; got <= before {
+			t.Errorf("%v entries after %v, and one was added", got, before)
+		}
+
+		i.run(t, "--conntrack-budget=100", "--connections-by-protocol").expect(t, series{
+			active: flows + 1,
+			age:    0,
+			"client_connections" + laptop + `,protocol="udp"}`:   flows,
+			"client_connections" + laptop + `,protocol="tcp"}`:   1,
+			"client_connections" + laptop + `,protocol="icmp"}`:  0,
+			"client_connections" + laptop + `,protocol="other"}`: 0,
 		})
 	})
 }
@@ -629,6 +692,10 @@ func TestBadUsage(t *testing.T) {
 		{"--interval=NaN", "number of seconds"},
 		{"--interval=2s", "number of seconds"},
 		{"--interval=1000000", "number of seconds"},
+		{"--conntrack-budget=0", "number of percent"},
+		{"--conntrack-budget=101", "number of percent"},
+		{"--conntrack-budget=NaN", "number of percent"},
+		{"--conntrack-budget=5%", "number of percent"},
 		{"--network=192.168.10.0/33", "CIDR"},
 		{"--network=192.168.10.1", "CIDR"},
 		{"--network=300.168.10", "CIDR"},

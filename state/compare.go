@@ -131,7 +131,7 @@ func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
 	if replaced {
 		counters = accounting.Retired
 	}
-	moved := make(map[netip.Addr][2]Traffic)
+	moved := make(map[netip.Addr][2]Traffic, len(l.Clients))
 	var anyReset bool
 	for addr, now := range l.readings(counters) {
 		c := l.Clients[addr]

@@ -40,7 +40,8 @@ func TestUnits(t *testing.T) {
 		lab.Command(t, "make", "-C", repository, "install", "DESTDIR="+tree)
 		lab.Command(t, "mount", "--bind", tree+"/usr/local", "/usr/local")
 
-		if complaints := lab.Command(t, "systemd-analyze", "verify", timer, service, stop, http); complaints != "" {
+		verify := []string{"-c", `systemd-analyze verify "$@" 2>&1`, "-", timer, service, stop, http}
+		if complaints := lab.Command(t, "sh", verify...); complaints != "" {
 			t.Errorf("systemd-analyze verify:\n%s", complaints)
 		}
 		for unit, tenths := range exposure {
@@ -118,8 +119,11 @@ func TestMachine(t *testing.T) {
 		{"fifteen ticks", fifteenTicks},
 		{"totals", totals},
 		{"show and check", showAndCheck},
+		{"another node_exporter", anotherExporter},
 		{"interval", interval},
 		{"bad settings", badSettings},
+		{"port", port},
+		{"sandbox", sandbox},
 		{"restart", restart},
 		{"stop", stopAndStart},
 		{"upgrade", upgrade},
@@ -246,6 +250,24 @@ func showAndCheck(t *testing.T, r *router) {
 	r.journal(t)
 }
 
+// anotherExporter shows the file to a node_exporter that was there before.
+func anotherExporter(t *testing.T, r *router) {
+	const dir = "/var/lib/prometheus/node-exporter"
+	r.run(t, "mkdir", "-p", dir)
+	r.run(t, "ln", "-s", prom, dir)
+	r.run(t, "systemd-run", "--quiet", "--unit=another", "prometheus-node-exporter",
+		"--collector.textfile.directory="+dir, "--web.listen-address=localhost:9100")
+	var served map[string]float64
+	r.until(t, "port 9100 has the metrics", func() bool {
+		served = r.scrape(t, 9100)
+		return served[tx] > 0
+	})
+	if failed, ok := served["node_textfile_scrape_error"]; !ok || failed != 0 {
+		t.Errorf("node_textfile_scrape_error is %v", failed)
+	}
+	r.run(t, "systemctl", "stop", "another")
+}
+
 // interval has the timer follow UPDATE_INTERVAL.
 func interval(t *testing.T, r *router) {
 	for _, test := range []struct{ value, want string }{
@@ -301,6 +323,81 @@ func badSettings(t *testing.T, r *router) {
 	r.set(t)
 	r.samples(t, 2)
 	r.journal(t)
+}
+
+// port has METRICS_ADDRESS and METRICS_PORT say where the metrics are served.
+func port(t *testing.T, r *router) {
+	listens := func(pattern string) {
+		t.Helper()
+		r.run(t, "systemctl", "restart", http)
+		r.until(t, "node_exporter listens on "+pattern, func() bool {
+			return regexp.MustCompile(pattern).MatchString(r.run(t, "ss", "-Hltn"))
+		})
+	}
+	r.set(t, "METRICS_ADDRESS=192.168.10.1", "METRICS_PORT=9102")
+	listens(` 192\.168\.10\.1:9102 `)
+	r.set(t, "METRICS_ADDRESS=")
+	listens(` \*:9101 `)
+	r.says(t)
+
+	for _, bad := range []string{"METRICS_PORT=70000", "METRICS_PORT=http", "METRICS_PORT="} {
+		r.set(t, bad)
+		r.run(t, "systemctl", "restart", http)
+		r.until(t, bad+" is refused", func() bool {
+			return strings.Contains(strings.Join(r.journal(t), ""), bad+": want a port, from 1 to 65535")
+		})
+	}
+	r.set(t)
+	listens(` 127\.0\.0\.1:9101 `)
+	r.journal(t)
+}
+
+// sandbox looks at what a run may do, out of one.
+func sandbox(t *testing.T, r *router) {
+	r.run(t, "systemctl", "stop", timer)
+	r.run(t, "groupadd", "--system", "kea-test")
+	r.run(t, "bash", "-c", "echo lease >/var/lib/kea-test.csv; chgrp kea-test /var/lib/kea-test.csv; chmod 640 /var/lib/kea-test.csv")
+	probe := func(more string) string {
+		t.Helper()
+		const dropin = "/run/systemd/system/network-metrics-exporter.service.d/probe.conf"
+		r.run(t, "mkdir", "-p", filepath.Dir(dropin))
+		if err := os.WriteFile(r.path(dropin), []byte("[Service]\nStandardOutput=truncate:/probe\nExecStart=\n"+
+			"ExecStart=/bin/bash -c '"+`\
+				grep -E "^(Uid|CapEff|CapBnd|NoNewPrivs)" /proc/self/status; \
+				for file in /proc/sys/net/ipv4/ip_forward /proc/sysrq-trigger /etc/x /usr/x /home/x /sys/fs/cgroup/x \
+					/var/lib/network-metrics-exporter/x /run/network-metrics-exporter/x; do \
+					{ echo 1 >$$file; } 2>/dev/null && echo "writes $$file"; done; \
+				for file in /var/lib/dnsmasq/dnsmasq.leases /var/lib/kea-test.csv; do \
+					[ -r $$file ] && echo "reads $$file"; done; \
+				rm -f /var/lib/network-metrics-exporter/x /run/network-metrics-exporter/x'
+			`+more+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r.run(t, "systemctl", "daemon-reload")
+		r.run(t, "systemctl", "start", service)
+		r.run(t, "rm", dropin)
+		r.run(t, "systemctl", "daemon-reload")
+		return r.run(t, "cat", "/probe")
+	}
+	uid := strings.TrimSpace(r.run(t, "id", "-u", "network-metrics-exporter"))
+	want := "Uid:" + strings.Repeat("\t"+uid, 4) + `
+CapBnd:	0000000000001000
+CapEff:	0000000000001000
+NoNewPrivs:	1
+writes /var/lib/network-metrics-exporter/x
+writes /run/network-metrics-exporter/x
+reads /var/lib/dnsmasq/dnsmasq.leases
+`
+	sorted := func(text string) []string { return slices.Sorted(strings.Lines(text)) }
+	if diff := cmp.Diff(sorted(want), sorted(probe(""))); diff != "" {
+		t.Errorf("a run (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(sorted(want+"reads /var/lib/kea-test.csv\n"), sorted(probe("SupplementaryGroups=kea-test"))); diff != "" {
+		t.Errorf("a run with another group (-want +got):\n%s", diff)
+	}
+	r.run(t, "systemctl", "start", timer)
+	r.until(t, "there is a sample", func() bool { return r.lastRun(t) > 0 })
+	r.says(t)
 }
 
 // restart leaves the metrics where they are.
@@ -540,10 +637,17 @@ func (r *router) published(tb testing.TB) map[string]float64 {
 	return series(string(text))
 }
 
-// served gives the series of port 9101, none if it is closed.
+// served gives the series of port 9101.
 func (r *router) served(tb testing.TB) map[string]float64 {
 	tb.Helper()
-	return series(r.output("bash", "-c", `exec 2>/dev/null 3<>/dev/tcp/localhost/9101 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`))
+	return r.scrape(tb, 9101)
+}
+
+// scrape gives the series of a port of the machine, none if it is closed.
+func (r *router) scrape(tb testing.TB, port int) map[string]float64 {
+	tb.Helper()
+	return series(r.output("bash", "-c",
+		fmt.Sprintf(`exec 2>/dev/null 3<>/dev/tcp/localhost/%d && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`, port)))
 }
 
 // series gives values by name and labels, these in the order of their names.
