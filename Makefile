@@ -4,7 +4,9 @@
 # make release    puts archives and Debian packages into dist
 # make demo       shows it at work on a router built out of namespaces
 # make test       runs every check and test
-# make bench      measures
+# make bench      measures runs and their parts
+# make bench-run  measures runs alone, against the project's goals
+# make picture    draws grafana/dashboard.png (it takes python3-matplotlib)
 # make fuzz       runs each fuzz target for FUZZTIME
 # make clean      removes what these made
 #
@@ -17,7 +19,7 @@ VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... ./testdata/lab ./testdata/nix ./testdata/release ./testdata/strict ./testdata/systemd
+PACKAGES    = ./... $(addprefix ./testdata/,bench grafana lab nix release strict systemd)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -30,7 +32,7 @@ SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build release install uninstall demo test bench fuzz clean
+.PHONY: build release install uninstall demo test bench bench-run picture fuzz clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(OUTPUT) \
@@ -101,13 +103,27 @@ test:
 	$(STATICCHECK) -checks=all $(PACKAGES)
 	testdata/imports.sh
 	shellcheck .ci/run systemd/system-generators/* $$(find testdata -name '*.sh')
+	promtool check rules grafana/alerts.yml grafana/recording.yml
+	promtool test rules testdata/grafana/*.test.yml
+	go -C testdata/schema vet .
+	go -C testdata/schema test -count=1 .
 	NAMESPACES=required go test -count=1 -timeout=5m $(filter-out ./testdata/systemd,$(PACKAGES))
+	@echo 'Each benchmark once, lest it breaks:'
+	go test -run='^$$' -bench=. -benchtime=1x -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./sources/conntrack ./state/...
 	@echo 'On real systemd; where it cannot be booted, that is said:'
 	NAMESPACES=required go test -count=1 -timeout=5m -v ./testdata/systemd
 
-bench:
+bench: build
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...
 	go test -run='^$$' -bench=. -v ./testdata/systemd
+	$(MAKE) bench-run
+
+bench-run: build
+	testdata/lab/needs.sh bash ip unshare
+	testdata/bench/bench.sh ./network-metrics-exporter
+
+picture: build
+	timeout --foreground --signal=KILL 300 testdata/lab/namespaces.sh testdata/grafana/picture.sh ./network-metrics-exporter grafana/dashboard.png
 
 fuzz:
 	@for package in $$(go list ./...); do \

@@ -4,7 +4,9 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +15,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/model"
@@ -30,11 +34,13 @@ import (
 	"network-metrics-exporter/sources/conntrack"
 	"network-metrics-exporter/sources/dhcp"
 	"network-metrics-exporter/sources/dns"
+	"network-metrics-exporter/sources/health"
 	"network-metrics-exporter/sources/neighbor"
 	"network-metrics-exporter/sources/nftables"
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/state/metrics"
 	"network-metrics-exporter/state/store"
+	"network-metrics-exporter/state/table"
 )
 
 const program = "network-metrics-exporter"
@@ -42,19 +48,28 @@ const program = "network-metrics-exporter"
 // Exit statuses.
 const (
 	published  = 0 // the .prom file was replaced, even if a source failed: the file says so
-	failed     = 1 // nothing was published
+	failed     = 1 // nothing was published or shown, or an examination failed
 	wrongUsage = 2
 )
+
+// memoryLimit is where garbage begins to be collected, in bytes.
+const memoryLimit = 160 << 20
 
 // lockPatience is how long a run waits for another one: far longer than that
 // takes, and no longer than the timer's interval.
 const lockPatience = 2 * time.Second
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// A run is over before it would pay to collect garbage, but for networks of
+	// tens of thousands of clients.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the program, for main and for tests. It gives the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	e := exporter{start: time.Now(), stdout: stdout}
+	e := exporter{start: time.Now(), stdout: stdout, stderr: stderr}
 	done, err := e.parse(args)
 	switch {
 	case err != nil || done:
@@ -74,6 +89,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	e.log = promslog.New(&e.logging)
 
 	switch e.command {
+	case show:
+		err = e.show()
+	case check:
+		err = e.check()
 	case teardown:
 		err = e.teardown()
 	default:
@@ -88,9 +107,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 // exporter is one start of the program.
 type exporter struct {
 	settings
-	start  time.Time
-	stdout io.Writer
-	log    *slog.Logger
+	start          time.Time
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	last           *state.Ledger // what the last run left, for the commands that only look
+	lastErr        error         // why it is not known
 }
 
 // sample is the command that has no name: it publishes one file.
@@ -104,6 +125,149 @@ func (e *exporter) sample() error {
 		e.log.Error("nothing published", "err", err)
 	}
 	return err
+}
+
+// show prints what a run would publish. It only reads, so that it can run beside
+// the timer at any time: what it finds is neither saved nor published.
+func (e *exporter) show() error {
+	if e.lastErr != nil {
+		e.log.Warn("totals not known", "err", e.lastErr)
+	}
+	now, scope, err := e.ask(e.last)
+	last := e.last
+	if err == nil && now.Accounting != nil && !e.recent(now) {
+		// Rates since a sample of long ago would not be those of now.
+		last, _ = state.Compare(last, now, scope, e.Config)
+		e.pause()
+		now, scope, err = e.ask(last)
+	}
+	if err != nil {
+		e.log.Error("nothing shown", "err", err)
+		return err
+	}
+	_, report := state.Compare(last, now, scope, e.Config)
+	for _, p := range report.Probes {
+		if p.Err != nil {
+			e.log.Warn(string(p.Source)+" fails", "err", p.Err)
+		}
+	}
+	options := table.Options{
+		Sort: e.sort,
+		// What the kernel has counted since the last run is no total without it.
+		Totals: e.lastErr == nil && (last.Boot != "" || now.Accounting != nil),
+	}
+	options.Width, options.Color = screen(e.stdout)
+	write := table.Write
+	if e.json {
+		write = table.WriteJSON
+	}
+	return write(e.stdout, report, options)
+}
+
+// recent reports whether the last run is a base for the rates of a sample.
+func (e *exporter) recent(now *state.Sample) bool {
+	age := now.Uptime - e.last.Uptime
+	return e.last.Boot == now.Boot && len(e.last.Marks) > 0 && age >= 0 && age <= e.Overdue()
+}
+
+// pause waits for an interval, and says so on a terminal.
+func (e *exporter) pause() {
+	end := time.Now().Add(e.Interval)
+	if _, ok := terminal(e.stderr); !ok {
+		time.Sleep(e.Interval)
+		return
+	}
+	for left := e.Interval; left > 0; left = time.Until(end) {
+		fmt.Fprintf(e.stderr, "\rno sample of the last %v: measuring for %.1f s \x1b[K", e.Overdue(), left.Seconds())
+		time.Sleep(min(left, 100*time.Millisecond))
+	}
+	fmt.Fprint(e.stderr, "\r\x1b[K")
+}
+
+// check examines the machine and prints what it finds, a line each.
+func (e *exporter) check() error {
+	now, _, err := e.ask(e.last)
+	if err != nil {
+		e.log.Error("nothing examined", "err", err)
+		return err
+	}
+	findings := health.Examine(health.Machine{
+		Config:     e.Config,
+		Interfaces: e.interfaces,
+		Networks:   e.networks,
+		Accounting: e.accounting,
+		Output:     e.output,
+		StateDir:   e.place.Dir,
+		Port:       e.port,
+		Files:      e.nameFiles(),
+		Sample:     now,
+		Last:       e.last,
+		LastErr:    e.lastErr,
+	})
+	if e.json {
+		encoder := json.NewEncoder(e.stdout)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(findings)
+	} else {
+		err = e.printFindings(findings)
+	}
+	if slices.ContainsFunc(findings, func(f health.Finding) bool { return f.Status == health.Fail }) {
+		err = errors.Join(err, errors.New("an examination failed"))
+	}
+	return err
+}
+
+func (e *exporter) printFindings(findings []health.Finding) error {
+	colors := map[health.Status]string{health.OK: "\x1b[32m", health.Warn: "\x1b[33m", health.Fail: "\x1b[31m"}
+	_, colored := screen(e.stdout)
+	var text bytes.Buffer
+	for _, f := range findings {
+		status := fmt.Sprintf("%-4s", f.Status)
+		if colored {
+			status = colors[f.Status] + status + "\x1b[m"
+		}
+		line := f.Name + ": " + f.Found
+		if f.Cure != "" {
+			line += " (" + f.Cure + ")"
+		}
+		fmt.Fprintf(&text, "%s  %s\n", status, printable(line))
+	}
+	_, err := e.stdout.Write(text.Bytes())
+	return err
+}
+
+// printable keeps what others wrote, such as the names of files, to its line.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '_'
+		}
+		return r
+	}, text)
+}
+
+// screen tells how wide the lines of an output may be, 0 if that is unlimited,
+// and whether it shows colours. watch(1) tells its own width in COLUMNS.
+func screen(w io.Writer) (width int, colored bool) {
+	fd, ok := terminal(w)
+	if !ok {
+		width, _ = strconv.Atoi(os.Getenv("COLUMNS"))
+		return max(width, 0), false
+	}
+	if size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil {
+		width = int(size.Col)
+	}
+	return width, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// terminal reports whether an output is one.
+func terminal(w io.Writer) (fd int, ok bool) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return int(f.Fd()), err == nil
 }
 
 // teardown removes what the accounting made. It waits for a run that is at work,
@@ -209,7 +373,12 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	if plan.Layout == state.Rules {
 		plan.Clients = scope.Present(s.LAN, s.Conntrack, e.ForgetAfter)
 	}
-	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) { return nftables.Account(plan) })
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
+		if e.command != sample {
+			return nftables.Look(last.Layout)
+		}
+		return nftables.Account(plan)
+	})
 	s.Names = probe(&s, state.DHCP, e.names)
 	if e.ReverseDNS {
 		s.Asked = state.Questions(last, &s, scope, e.Config)
@@ -245,27 +414,38 @@ const (
 	usualHosts  = "/var/lib/dnsmasq/dhcp-hosts"
 )
 
-// names reads the files that name clients, those first that the user wrote.
+// names gives what the files say that name clients.
 func (e *exporter) names() ([]state.Assignment, error) {
 	var names []state.Assignment
 	var errs []error
-	read := func(paths []string, usual string, parse func(string) ([]state.Assignment, error)) {
-		for _, path := range paths {
-			found, err := parse(path)
-			names = append(names, found...)
-			if path != usual || !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+	for _, f := range e.nameFiles() {
+		names = append(names, f.Names...)
+		if f.Given || !errors.Is(f.Err, fs.ErrNotExist) {
+			errs = append(errs, f.Err)
 		}
 	}
-	read(e.hosts, usualHosts, dhcp.ReadHosts)
-	read(e.leases, usualLeases, dhcp.ReadLeases)
 	return names, errors.Join(errs...)
+}
+
+// nameFiles reads the files that name clients, those first that the user wrote.
+func (e *exporter) nameFiles() []health.NameFile {
+	var files []health.NameFile
+	read := func(kind string, paths []string, usual string, parse func(string) ([]state.Assignment, error)) {
+		for _, path := range paths {
+			names, err := parse(path)
+			files = append(files, health.NameFile{Kind: kind, Path: path, Given: path != usual, Names: names, Err: err})
+		}
+	}
+	read("hosts", e.hosts, usualHosts, dhcp.ReadHosts)
+	read("leases", e.leases, usualLeases, dhcp.ReadLeases)
+	return files
 }
 
 // The commands. The one that has no name takes a sample.
 const (
 	sample   = "sample"
+	show     = "show"
+	check    = "check"
 	teardown = "teardown"
 )
 
@@ -282,12 +462,16 @@ type settings struct {
 	leases, hosts []string
 	protocols     bool // flows are told by protocol as well
 	wait          bool
+	json          bool       // of show and check
+	sort          table.Sort // of show
+	port          uint16     // of check
 	logging       promslog.Config
 }
 
 // parse reads the command line. Done means that the user was told what was asked
 // for, help or version, and nothing is left to do.
 func (e *exporter) parse(args []string) (done bool, err error) {
+	sortNames := strings.Join(sorts(), ", ")
 	app := kingpin.New(program, "Per-client network metrics for Linux routers: takes one sample and replaces one file for node_exporter's textfile collector.")
 	app.UsageWriter(e.stdout)
 	app.ErrorWriter(io.Discard) // run says what went wrong
@@ -296,6 +480,14 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	app.Version(version.Print(program))
 	promslogflag.AddFlags(app, &e.logging)
 	app.Command(sample, "Take one sample, compare it with the one before, and replace the file. This is what happens without a command.").Default().Hidden()
+	showCommand := app.Command(show, "Print the same numbers as a table. Reads only, saves nothing.")
+	showCommand.Flag("json", "As JSON, in base units.").BoolVar(&e.json)
+	single(showCommand, "sort", "Order of the devices: "+sortNames+".", sortNames,
+		parseSort, &e.sort).Default(string(table.Traffic))
+	checkCommand := app.Command(check, "Examine this machine: say what works, what does not, and what cures it.")
+	checkCommand.Flag("json", "As JSON.").BoolVar(&e.json)
+	single(checkCommand, "port", "Where the node_exporter listens that serves nothing but the file.", "a port from 1 to 65535",
+		parsePort, &e.port).Envar("METRICS_PORT").Default("9101")
 	app.Command(teardown, "Remove every nftables object that the accounting made, and nothing else.")
 
 	app.Flag("output", "The file to replace, which node_exporter has to find; - for standard output.").
@@ -382,13 +574,15 @@ func flagName(flag string) string {
 }
 
 // recall fills in what the command line does not say from the settings of the
-// last run.
+// last run, and does without them where they cannot be read.
 func (e *exporter) recall(args []string) error {
 	last, err := e.place.Peek()
 	if err != nil {
-		return err
+		e.last, e.lastErr = &state.Ledger{}, err
+		return nil
 	}
-	remembered := slices.DeleteFunc(last.Settings, func(flag string) bool {
+	e.last = last
+	remembered := slices.DeleteFunc(slices.Clone(last.Settings), func(flag string) bool {
 		return slices.ContainsFunc(e.given, func(own string) bool { return flagName(own) == flagName(flag) })
 	})
 	e.settings = settings{}
@@ -414,8 +608,13 @@ func (v value) Set(text string) error {
 func (v value) String() string     { return "" }
 func (v value) IsCumulative() bool { return v.many }
 
+// flagger is what can have flags: the program or a command.
+type flagger interface {
+	Flag(name, help string) *kingpin.FlagClause
+}
+
 // single defines a flag that has one value.
-func single[T any](app *kingpin.Application, name, help, want string, parse func(string) (T, bool), into *T) *kingpin.FlagClause {
+func single[T any](app flagger, name, help, want string, parse func(string) (T, bool), into *T) *kingpin.FlagClause {
 	flag := app.Flag(name, help)
 	flag.SetValue(value{name: name, want: want, take: func(text string) bool {
 		v, ok := parse(text)
@@ -427,7 +626,7 @@ func single[T any](app *kingpin.Application, name, help, want string, parse func
 
 // list defines a flag that may be repeated. Its environment variable takes
 // several values with spaces between.
-func list[T any](app *kingpin.Application, name, help, want string, parse func(string) (T, bool), into *[]T) *kingpin.FlagClause {
+func list[T any](app flagger, name, help, want string, parse func(string) (T, bool), into *[]T) *kingpin.FlagClause {
 	flag := app.Flag(name, help)
 	flag.SetValue(value{name: name, want: want, many: true, take: func(text string) bool {
 		words := strings.Fields(text)
@@ -471,6 +670,23 @@ func parseSeconds(text string) (time.Duration, bool) {
 func parseLayout(text string) (state.Layout, bool) {
 	layout := state.Layout(text)
 	return layout, layout == state.Sets || layout == state.Rules || layout == state.Off
+}
+
+func sorts() []string {
+	var names []string
+	for _, s := range table.Sorts() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+func parseSort(text string) (table.Sort, bool) {
+	return table.Sort(text), slices.Contains(sorts(), text)
+}
+
+func parsePort(text string) (uint16, bool) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return uint16(n), err == nil && n > 0
 }
 
 func parseCount(text string) (int, bool) {

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
@@ -289,6 +290,68 @@ func TestNAT(t *testing.T) {
 	})
 }
 
+// TestConntrackBudget has a table that costs more to read than the budget allows:
+// its counts are published again, with their age, until the budget is raised.
+func TestConntrackBudget(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		lab.Command(t, "conntrack", "-F")
+		c, err := conntrack.Dial(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		add := func(protocol uint8, port uint16) {
+			t.Helper()
+			f := conntrack.NewFlow(protocol, 0, r.Laptop.IPv4, r.Server.IPv4, port, 443, 3600, 0)
+			if protocol == unix.IPPROTO_TCP {
+				f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3}
+			}
+			if err := c.Create(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// They cost milliseconds: their counts last for seconds.
+		const flows = 8000
+		for n := range flows {
+			add(unix.IPPROTO_UDP, uint16(1024+n))
+		}
+		const (
+			laptop = `{ip="192.168.10.100",client="laptop"`
+			active = "client_active_connections" + laptop + "}"
+			age    = "network_metrics_exporter_conntrack_age_seconds"
+		)
+		i := install(t, r)
+		const frugal = "--conntrack-budget=0.1"
+		first := i.run(t, frugal)
+		first.expect(t, series{active: flows, age: 0, "client_connections" + laptop + `,protocol="udp"}`: none})
+
+		add(unix.IPPROTO_TCP, 80)
+		second := i.run(t, frugal)
+		second.expect(t, series{
+			active: flows,
+			"network_metrics_exporter_source_up{source=\"conntrack\"}": 1,
+		})
+		// The timestamps are in milliseconds.
+		const timestamp = "network_metrics_exporter_last_run_timestamp_seconds"
+		if want := second[timestamp] - first[timestamp]; math.Abs(second[age]-want) > 0.002 {
+			t.Errorf("the counts are %v s old, want %v s", second[age], want)
+		}
+		if got, before := second["network_conntrack_entries"], first["network_conntrack_entries"]; got <= before {
+			t.Errorf("%v entries after %v, and one was added", got, before)
+		}
+
+		i.run(t, "--conntrack-budget=100", "--connections-by-protocol").expect(t, series{
+			active: flows + 1,
+			age:    0,
+			"client_connections" + laptop + `,protocol="udp"}`:   flows,
+			"client_connections" + laptop + `,protocol="tcp"}`:   1,
+			"client_connections" + laptop + `,protocol="icmp"}`:  0,
+			"client_connections" + laptop + `,protocol="other"}`: 0,
+		})
+	})
+}
+
 // TestTotalsNeverFall takes away what counts, in every way that users do.
 func TestTotalsNeverFall(t *testing.T) {
 	t.Parallel()
@@ -437,17 +500,9 @@ func TestWithoutRights(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		i := install(t, r)
-		// What a thread drops from its bounding set, no program has that it
-		// starts. This thread ends with the test.
-		runtime.LockOSThread()
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_ADMIN, 0, 0, 0); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command("/proc/self/exe", i.args()...)
-		cmd.Env = append(os.Environ(), beProgram+"=1")
-		log, err := cmd.CombinedOutput()
-		if err != nil || strings.Count(string(log), "\n") != 2 || strings.Count(string(log), "CAP_NET_ADMIN") != 2 {
-			t.Fatalf("%v, want a line for each source with CAP_NET_ADMIN:\n%s", err, log)
+		stdout, log, status := withoutRights(t, i.args()...)
+		if status != published || len(stdout) > 0 || strings.Count(log, "\n") != 2 || strings.Count(log, "CAP_NET_ADMIN") != 2 {
+			t.Fatalf("exit status %d, want a line for each source with CAP_NET_ADMIN:\n%s", status, log)
 		}
 		text, err := os.ReadFile(i.prom())
 		if err != nil {
@@ -463,6 +518,28 @@ func TestWithoutRights(t *testing.T) {
 			`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`: 0,
 		})
 	})
+}
+
+// withoutRights runs the program without the rights of root that it has use for.
+func withoutRights(t *testing.T, args ...string) (stdout []byte, stderr string, status int) {
+	t.Helper()
+	// What a thread drops from its bounding set, no program has that it starts.
+	// This thread ends with the test.
+	runtime.LockOSThread()
+	for _, capability := range []uintptr{unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH} {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said bytes.Buffer
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), beProgram+"=1")
+	cmd.Stderr = &said
+	stdout, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return stdout, said.String(), cmd.ProcessState.ExitCode()
 }
 
 // TestWait takes a single run, by hand, that has rates at once.
@@ -615,6 +692,10 @@ func TestBadUsage(t *testing.T) {
 		{"--interval=NaN", "number of seconds"},
 		{"--interval=2s", "number of seconds"},
 		{"--interval=1000000", "number of seconds"},
+		{"--conntrack-budget=0", "number of percent"},
+		{"--conntrack-budget=101", "number of percent"},
+		{"--conntrack-budget=NaN", "number of percent"},
+		{"--conntrack-budget=5%", "number of percent"},
 		{"--network=192.168.10.0/33", "CIDR"},
 		{"--network=192.168.10.1", "CIDR"},
 		{"--network=300.168.10", "CIDR"},
@@ -680,27 +761,43 @@ func rows(t *testing.T, heading string) []string {
 	return cells
 }
 
-// TestREADMEFlags compares the README's table of flags with --help.
-func TestREADMEFlags(t *testing.T) {
-	var help bytes.Buffer
-	if status := run([]string{"--help"}, &help, io.Discard); status != published {
-		t.Fatalf("exit status %d", status)
-	}
+// flagNames gives the flags in texts, each once.
+func flagNames(texts ...string) []string {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`)
-	names := func(texts ...string) []string {
-		var found []string
-		for _, text := range texts {
-			for _, match := range flag.FindAllStringSubmatch(text, -1) {
-				found = append(found, match[1])
-			}
+	var found []string
+	for _, text := range texts {
+		for _, match := range flag.FindAllStringSubmatch(text, -1) {
+			found = append(found, match[1])
 		}
-		slices.Sort(found)
-		return slices.Compact(found)
 	}
-	_, flags, _ := strings.Cut(help.String(), "Flags:")
-	flags = strings.NewReplacer("--help-long", "", "--help-man", "").Replace(flags)
-	if diff := cmp.Diff(names(flags), names(rows(t, "Flags")...)); diff != "" {
-		t.Errorf("flags (-help +README):\n%s", diff)
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// TestREADMEFlags compares the README's tables of flags with --help: those of the
+// program, and those that a command has besides.
+func TestREADMEFlags(t *testing.T) {
+	help := func(args ...string) []string {
+		var help bytes.Buffer
+		if status := run(append(args, "--help"), &help, io.Discard); status != published {
+			t.Fatalf("exit status %d", status)
+		}
+		_, flags, _ := strings.Cut(help.String(), "Flags:")
+		return flagNames(strings.NewReplacer("--help-long", "", "--help-man", "").Replace(flags))
+	}
+	common := help()
+	for command, heading := range map[string]string{"": "Flags", show: "Look at it: show", check: "Something is wrong: check", teardown: ""} {
+		flags := common
+		if command != "" {
+			flags = slices.DeleteFunc(help(command), func(name string) bool { return slices.Contains(common, name) })
+		}
+		var documented []string
+		if heading != "" {
+			documented = flagNames(rows(t, heading)...)
+		}
+		if diff := cmp.Diff(flags, documented, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("flags of command %q (-help +README):\n%s", command, diff)
+		}
 	}
 }
 

@@ -17,12 +17,10 @@ buildGoModule {
   src = lib.fileset.toSource {
     root = ../.;
     fileset = lib.fileset.unions [
+      (lib.fileset.fileFilter (file: file.hasExt "go") ../.)
       ../README.md
       ../go.mod
       ../go.sum
-      ../main.go
-      ../main_test.go
-      ../soak_test.go
       ../sources
       ../state
       ../testdata
@@ -30,7 +28,7 @@ buildGoModule {
   };
 
   # nix hash path of what go mod vendor makes; make test says what it has to be.
-  vendorHash = "sha256-GFBTjGJzF6KSOJj+n0PRQOMX/J0p9WPB+I2YJcJUGhw=";
+  vendorHash = "sha256-wePm6GCrX0A/D//p3FI5sfAETwaRUyzc3sZycnwRiFA=";
 
   env.CGO_ENABLED = 0;
 

@@ -135,3 +135,57 @@ func TestBound(t *testing.T) {
 func sameAddrs(a, b []netip.Addr) bool {
 	return slices.Equal(slices.SortedFunc(slices.Values(a), netip.Addr.Compare), slices.SortedFunc(slices.Values(b), netip.Addr.Compare))
 }
+
+// TestCovers changes a ledger after its checkpoint, one thing at a time.
+func TestCovers(t *testing.T) {
+	addr, stranger, fresh := netip.MustParseAddr("192.168.10.9"), netip.MustParseAddr("192.168.10.10"), netip.MustParseAddr("192.168.10.11")
+	id := func(object uint64, bytes uint64) []Reading {
+		return []Reading{{ID: CounterID{Table: 1, Object: object}, Traffic: Traffic{bytes, bytes}}}
+	}
+	ledger := func() *Ledger {
+		return &Ledger{
+			Other: Tally{Total: [2]Traffic{Rx: {1000, 10}}},
+			Clients: map[netip.Addr]Client{
+				addr:     {Tally: Tally{Total: [2]Traffic{Tx: {1000, 10}}}, Counted: [2][]Reading{Tx: id(1, 5)}, Since: time.Unix(1, 0)},
+				stranger: {},
+			},
+		}
+	}
+	client := func(addr netip.Addr, change func(*Client)) func(*Ledger) {
+		return func(l *Ledger) {
+			c := l.Clients[addr]
+			change(&c)
+			l.Clients[addr] = c
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*Ledger)
+		want   bool
+	}{
+		"nothing":                            {func(*Ledger) {}, true},
+		"a reset":                            {func(l *Ledger) { l.Resets++ }, false},
+		"a loss":                             {func(l *Ledger) { l.Losses++ }, false},
+		"others at their ceiling":            {func(l *Ledger) { l.Other.Total[Rx] = Traffic{2000, 20} }, true},
+		"others above, in bytes":             {func(l *Ledger) { l.Other.Total[Rx].Bytes = 2001 }, false},
+		"others above, in packets":           {func(l *Ledger) { l.Other.Total[Rx].Packets = 21 }, false},
+		"a client at its ceiling":            {client(addr, func(c *Client) { c.Total[Tx] = Traffic{2000, 20} }), true},
+		"a client above it":                  {client(addr, func(c *Client) { c.Total[Tx].Bytes = 2001 }), false},
+		"a client's floor above it":          {client(addr, func(c *Client) { c.Floor[Tx].Bytes = 2001 }), false},
+		"a client's first bytes":             {client(addr, func(c *Client) { c.Total[Rx].Bytes = 1 }), false},
+		"a counter that is new":              {client(addr, func(c *Client) { c.Counted[Rx] = id(2, 1) }), false},
+		"one that has counted nothing":       {client(addr, func(c *Client) { c.Counted[Rx] = id(2, 0) }), true},
+		"one that is no client's":            {client(stranger, func(c *Client) { c.Counted[Rx] = id(2, 1) }), true},
+		"a client without traffic":           {client(fresh, func(c *Client) { c.Since = time.Unix(1, 0) }), true},
+		"a client's counter that fell":       {client(addr, func(c *Client) { c.Counted[Tx] = id(1, 1) }), true},
+		"a client's counter that is no more": {client(addr, func(c *Client) { c.Counted[Tx] = nil }), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := ledger()
+			c := l.Checkpoint(nil, time.Minute)
+			test.change(l)
+			if got := c.Covers(l); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}

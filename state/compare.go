@@ -20,6 +20,10 @@ type Config struct {
 	ConntrackBudget float64
 }
 
+// Overdue is the age beyond which the last sample is too old to tell of now: ten
+// intervals.
+func (c Config) Overdue() time.Duration { return 10 * c.Interval }
+
 // Compare works out what is true now, and what the next run has to know, from
 // what the last one left and what this one saw. It changes neither.
 func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Report) {
@@ -127,7 +131,7 @@ func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
 	if replaced {
 		counters = accounting.Retired
 	}
-	moved := make(map[netip.Addr][2]Traffic)
+	moved := make(map[netip.Addr][2]Traffic, len(l.Clients))
 	var anyReset bool
 	for addr, now := range l.readings(counters) {
 		c := l.Clients[addr]

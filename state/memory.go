@@ -134,8 +134,7 @@ func (l *Ledger) remember(news map[Bearer]Name, shown []ClientReport) {
 		}
 	}
 	l.limit(names)
-	l.Renamed = l.Renamed || !maps.Equal(names, l.Names)
-	l.Names = names
+	l.Names, l.Renamed = names, true
 }
 
 // limit drops names beyond MaxNames: first those of devices that have not their

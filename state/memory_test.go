@@ -158,6 +158,14 @@ func TestMemory(t *testing.T) {
 			kept:  true,
 		},
 		{
+			name: "a name for each address, and an address more",
+			steps: []step{{lan: []NeighborEntry{at(laptop6, laptopMAC), at(laptop, laptopMAC)}, names: []Assignment{host(laptop, "four"), host(laptop6, "six")}},
+				{at: 2, lan: []NeighborEntry{at(laptop6, laptopMAC), at(laptop, laptopMAC), at(elsewhere, laptopMAC)}, names: []Assignment{host(laptop, "four"), host(laptop6, "six")}}},
+			want: map[netip.Addr]told{laptop6: {"six", FromHosts}, laptop: {"four", FromHosts}, elsewhere: {"four", FromHosts}},
+			after: names{{laptop, laptopMAC}: {"four", FromHosts}, {elsewhere, laptopMAC}: {"four", FromHosts},
+				{laptop6, laptopMAC}: {"six", FromHosts}},
+		},
+		{
 			name:   "all addresses of a device are renamed",
 			before: names{{laptop, laptopMAC}: {"four", FromHosts}, {laptop6, laptopMAC}: {"six", FromHosts}},
 			steps:  []step{{lan: []NeighborEntry{at(laptop6, laptopMAC), at(laptop, laptopMAC)}, names: []Assignment{lease(laptop, laptopMAC, "lea")}}},
@@ -229,6 +237,13 @@ func TestMemory(t *testing.T) {
 				names: []Assignment{{Addr: laptop6, MAC: phoneMAC, DUID: true, Name: "lea", Source: FromDHCP}, lease(elsewhere, phoneMAC, "pho")}}},
 			want:  map[netip.Addr]told{phone: {"pho", FromDHCP}},
 			after: names{{phone, phoneMAC}: {"pho", FromDHCP}},
+		},
+		{
+			name: "a DUID of another card, and a lease of this one",
+			steps: []step{{lan: []NeighborEntry{at(laptop6, laptopMAC), at(laptop, laptopMAC)},
+				names: []Assignment{lease(laptop, laptopMAC, "four"), {Addr: laptop6, MAC: phoneMAC, DUID: true, Name: "six", Source: FromDHCP}}}},
+			want:  map[netip.Addr]told{laptop6: {"six", FromDHCP}, laptop: {"four", FromDHCP}},
+			after: names{{laptop, laptopMAC}: {"four", FromDHCP}, {laptop6, laptopMAC}: {"six", FromDHCP}},
 		},
 		{
 			name: "a DUID of this card",

@@ -2,6 +2,7 @@ package state
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,19 +36,18 @@ func CleanName(name string) string {
 // directory finds names by address and by device. Of two assignments that fit
 // the first one put in counts.
 type directory struct {
-	byAddr map[netip.Addr]Assignment
-	byMAC  map[MAC]Assignment
+	byAddr map[netip.Addr]*Assignment
+	byMAC  map[MAC]*Assignment
 }
 
 // newDirectory takes in the assignments that come from source. clients tell whose
 // an address is that was named without its device.
 func newDirectory(names []Assignment, source NameSource, clients map[netip.Addr]Client) directory {
-	d := directory{make(map[netip.Addr]Assignment), make(map[MAC]Assignment)}
-	var unsure []Assignment // which device they name
-	for _, a := range names {
-		if a.Source != source {
-			continue
-		}
+	own := slices.DeleteFunc(slices.Clone(names), func(a Assignment) bool { return a.Source != source })
+	d := directory{make(map[netip.Addr]*Assignment, len(own)), make(map[MAC]*Assignment, len(own))}
+	var unsure []*Assignment // which device they name
+	for i := range own {
+		a := &own[i]
 		if a.Name = CleanName(a.Name); a.Name == "" {
 			continue
 		}
@@ -71,7 +71,7 @@ func newDirectory(names []Assignment, source NameSource, clients map[netip.Addr]
 	return d
 }
 
-func (d directory) nameDevice(mac MAC, a Assignment) {
+func (d directory) nameDevice(mac MAC, a *Assignment) {
 	if _, taken := d.byMAC[mac]; !taken && !mac.IsZero() {
 		d.byMAC[mac] = a
 	}
@@ -79,7 +79,7 @@ func (d directory) nameDevice(mac MAC, a Assignment) {
 
 // find gives the name of the device mac at an address. A name that belongs to
 // another device is not taken from an address that has changed hands.
-func (d directory) find(addr netip.Addr, mac MAC) (Assignment, bool) {
+func (d directory) find(addr netip.Addr, mac MAC) (*Assignment, bool) {
 	if a, ok := d.byAddr[addr]; ok && (a.MAC == mac || a.MAC.IsZero() || mac.IsZero() || a.DUID) {
 		return a, true
 	}

@@ -216,3 +216,69 @@ func TestRulesBesideOthers(t *testing.T) {
 		}
 	})
 }
+
+// What somebody added to the filter table that we made, and what holds it, outlive
+// us.
+func TestGuestsInOurFilterTable(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		for name, tt := range map[string]struct{ guests, want string }{
+			"set": {
+				"add set inet filter admins { type ipv4_addr; }",
+				`table inet filter {
+	comment "network-metrics-exporter"
+	set admins {
+		type ipv4_addr
+	}
+}
+`},
+			"rule of forward": {
+				`add rule inet filter forward iifname "br-lan" accept`,
+				`table inet filter {
+	comment "network-metrics-exporter"
+	chain forward {
+		comment "network-metrics-exporter"
+		type filter hook forward priority filter; policy accept;
+		iifname "br-lan" accept
+	}
+}
+`},
+			"rule of the traffic chain": {
+				"add rule inet filter CLIENT_TRAFFIC counter",
+				`table inet filter {
+	comment "network-metrics-exporter"
+	chain CLIENT_TRAFFIC {
+		comment "network-metrics-exporter"
+		counter
+	}
+}
+`},
+			"jump from elsewhere": {
+				"add chain inet filter output\nadd rule inet filter output jump CLIENT_TRAFFIC",
+				`table inet filter {
+	comment "network-metrics-exporter"
+	chain CLIENT_TRAFFIC {
+		comment "network-metrics-exporter"
+	}
+
+	chain output {
+		jump CLIENT_TRAFFIC
+	}
+}
+`},
+		} {
+			t.Run(name, func(t *testing.T) {
+				load(t, "")
+				mustAccount(t, plan(state.Rules))
+				lab.Nft(t, tt.guests)
+				still(t, plan(state.Rules))
+				if err := Teardown(); err != nil {
+					t.Fatal(err)
+				}
+				if diff := gocmp.Diff(tt.want, listing(t)); diff != "" {
+					t.Errorf("ruleset after teardown (-want +got):\n%s", diff)
+				}
+			})
+		}
+	})
+}

@@ -97,6 +97,33 @@ func readAccounting(k kernel, layout state.Layout, own, filter contents) (*state
 	return &state.Accounting{Layout: state.Sets, Counters: counters, Full: full}, err
 }
 
+// Look reads the counters of a layout, or of the other one if it is not in place,
+// and writes nothing.
+func Look(layout state.Layout) (*state.Accounting, error) {
+	k, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	var a *state.Accounting
+	err = steadily(k, func(uint32) error {
+		own, filter, err := survey(k)
+		if err != nil {
+			return err
+		}
+		if layout != state.Sets || !own.hasClientSet() {
+			layout = state.Off
+		}
+		a, err = readAccounting(k, layout, own, filter)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.Flowtable, err = hasFlowtable(k)
+	return a, err
+}
+
 // Forget deletes counters that Account gave, elements or rules, and gives those
 // that it deleted. It leaves one that has counted anything since then, is gone
 // already, or is a rule that somebody else made. An element that comes back has

@@ -296,3 +296,25 @@ func TestNamesFirst(t *testing.T) {
 		t.Errorf("%v, names (-want +got):\n%s", err, diff)
 	}
 }
+
+// BenchmarkLoadNames reads the names, as each run does.
+func BenchmarkLoadNames(b *testing.B) {
+	for _, n := range []int{100, 65000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			many := make(names, n)
+			addr := netip.MustParseAddr("10.0.0.0")
+			for i := range n {
+				many[state.Bearer{Addr: addr, MAC: state.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}}] = state.Name{Text: fmt.Sprint("client-", i), Source: state.FromDHCP}
+				addr = addr.Next()
+			}
+			file := encodeNames(many)
+			b.ReportAllocs()
+			for b.Loop() {
+				if got, err := decodeNames(file); err != nil || len(got) != n {
+					b.Fatal(len(got), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/client")
+		})
+	}
+}

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -201,5 +203,46 @@ func TestReplaceHalfWritten(t *testing.T) {
 	}
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("files in the directory: %v, %v", files, err)
+	}
+}
+
+// TestReplaceSweeps removes what is ours and old, and nothing else.
+func TestReplaceSweeps(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file.prom")
+	old, young := time.Now().Add(-time.Minute), time.Now().Add(-30*time.Second)
+	for name, changed := range map[string]time.Time{
+		".file.prom1":                   old,
+		".file.prom9223372036854775807": time.Now().Add(time.Hour), // the wall clock has been set back
+		".file.prom2":                   young,
+		".file.prom":                    old,
+		".file.prom3x":                  old,
+		".file.prom-3":                  old,
+		".other.prom1":                  old,
+		"file.prom1":                    old,
+	} {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Chtimes(name, changed, changed)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".file.prom4"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("file.prom1", filepath.Join(dir, ".file.prom5")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, 0o644, content(nil)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{".file.prom", ".file.prom-3", ".file.prom2", ".file.prom3x", ".file.prom4", ".file.prom5", ".other.prom1", "file.prom", "file.prom1"}
+	if diff := cmp.Diff(want, list(t, dir)); diff != "" {
+		t.Errorf("files in the directory (-want +got):\n%s", diff)
+	}
+	if err := replace(path, 0o644, content(nil), 0); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(list(t, dir), ".file.prom2") {
+		t.Error("what is debris at any age is left")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -421,4 +422,134 @@ func written(b *testing.B) (bytes uint64) {
 		b.Fatal(err)
 	}
 	return bytes
+}
+
+// TestCheckpointSchedule tells when a checkpoint is made.
+func TestCheckpointSchedule(t *testing.T) {
+	const boot, other = "0123456789abcdef0123456789abcdef", "00000000000000000000000000000000"
+	for _, test := range []struct {
+		name     string
+		interval time.Duration
+		boot     string
+		uptime   time.Duration
+		bytes    uint64 // of the client, who had a million when the last one was made
+		want     bool
+	}{
+		{"written through, soon", 0, boot, time.Hour + 10*time.Minute - 1, 1_000_000, false},
+		{"written through, in time", 0, boot, time.Hour + 10*time.Minute, 1_000_000, true},
+		{"soon", time.Minute, boot, time.Hour + time.Minute - 1, 1_000_000, false},
+		{"in time", time.Minute, boot, time.Hour + time.Minute, 1_000_000, true},
+		{"another boot", time.Minute, other, time.Hour + time.Second, 1_000_000, true},
+		{"another time namespace", time.Minute, boot, time.Second, 1_000_000, true},
+		{"at the ceiling", time.Minute, boot, time.Hour + time.Second, 2_000_000, false},
+		{"above the ceiling", time.Minute, boot, time.Hour + time.Second, 2_000_001, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			place := at(t.TempDir())
+			place.Runtime, place.Interval = t.TempDir(), test.interval
+			ledger := func(boot string, uptime time.Duration, bytes uint64) *state.Ledger {
+				return &state.Ledger{
+					Instant: state.Instant{Boot: boot, Uptime: uptime},
+					Clients: map[netip.Addr]state.Client{laptop: {Tally: state.Tally{Total: [2]state.Traffic{{Bytes: bytes}}}}},
+				}
+			}
+			var found [2]string
+			for i, l := range []*state.Ledger{ledger(boot, time.Hour, 1_000_000), ledger(test.boot, test.uptime, test.bytes)} {
+				d, err := place.Open(0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := d.Load(); err != nil {
+					t.Fatal(err)
+				}
+				if err := d.Save(l); err != nil {
+					t.Fatal(err)
+				}
+				d.Close()
+				found[i] = describe(t, filepath.Join(place.Dir, checkpointName))
+			}
+			if got := found[0] != found[1]; got != test.want {
+				t.Errorf("a checkpoint was made: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// TestPlace keeps state directories apart, and those together that are the same.
+func TestPlace(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	for _, err := range []error{os.Mkdir(filepath.Join(dir, "a"), 0o700), os.Mkdir(filepath.Join(dir, "b"), 0o700), os.Symlink("a", link)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ledger := func(path string) string {
+		_, volatile := Place{Dir: path, Runtime: "/run/x"}.ledgers()
+		return volatile
+	}
+	a, b := ledger(filepath.Join(dir, "a")), ledger(filepath.Join(dir, "b"))
+	if a == b || !strings.HasPrefix(a, "/run/x/ledger-") {
+		t.Errorf("the ledgers of two directories are %s and %s", a, b)
+	}
+	for _, path := range []string{link, filepath.Join(dir, "b", "..", "a"), filepath.Join(dir, "a") + "/"} {
+		if got := ledger(path); got != a {
+			t.Errorf("the ledger of %s is %s, want %s", path, got, a)
+		}
+	}
+}
+
+// TestPeek looks at what runs leave, and changes nothing.
+func TestPeek(t *testing.T) {
+	place := at(t.TempDir())
+	place.Runtime, place.Interval = t.TempDir(), time.Minute
+	peek := func(want uint64, checkpoint bool) {
+		t.Helper()
+		before := [][]string{list(t, place.Dir), list(t, place.Runtime)}
+		got, err := place.Peek()
+		if err != nil || got.Resets != want || got.Ceilings != checkpoint {
+			t.Errorf("got %v resets in a checkpoint: %v (%v), want %d: %v", got.Resets, got.Ceilings, err, want, checkpoint)
+		}
+		if diff := cmp.Diff(before, [][]string{list(t, place.Dir), list(t, place.Runtime)}); diff != "" {
+			t.Errorf("files (-before +after):\n%s", diff)
+		}
+	}
+	peek(0, false)
+	l := fullLedger()
+	for i := range 3 {
+		place.Interval = time.Duration(i%2) * time.Minute
+		d, err := place.Open(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Run, l.Resets, l.Uptime = l.Run+1, uint64(i+1), l.Uptime+time.Second
+		if err := d.Save(l); err != nil {
+			t.Fatal(err)
+		}
+		d.Close()
+		peek(l.Resets, false)
+	}
+	path := filepath.Join(place.Dir, ledgerName)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	peek(l.Resets, true)
+	if err := os.Remove(filepath.Join(place.Dir, checkpointName)); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := place.Peek(); l != nil || !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got ledger %v and error %v, want one that names %s", l, err, path)
+	}
+}
+
+// TestSaveRefuses is about a ledger that Load would not take.
+func TestSaveRefuses(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	l := &state.Ledger{Settings: []string{strings.Repeat("x", maxLedger)}}
+	if err := d.Save(l); err == nil || !strings.Contains(err.Error(), filepath.Join(d.path, ledgerName)) {
+		t.Errorf("got error %v, want one that names the ledger", err)
+	}
+	if diff := cmp.Diff([]string{"lock"}, list(t, d.path)); diff != "" {
+		t.Errorf("files in the directory (-want +got):\n%s", diff)
+	}
 }

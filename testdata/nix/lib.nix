@@ -212,7 +212,14 @@ let
     splitString = separator: text: filter isString (split (lib.escapeRegex separator) text);
     unique = foldl' (list: value: if elem value list then list else list ++ [ value ]) [ ];
 
-    # Files that are named one by one, as a list of them.
+    # Sets of files as lists of them. fileFilter does not look into directories.
+    fileset.fileFilter =
+      keep: directory:
+      map (name: directory + "/${name}") (
+        filter (name: keep { hasExt = ext: match ".*\\.${ext}" name != null; }) (
+          attrNames (builtins.readDir directory)
+        )
+      );
     fileset.unions = concatMap (file: if isList file then file else [ file ]);
     fileset.toSource = { root, fileset }: { inherit root fileset; };
     licenses.mit.spdxId = "MIT";

@@ -118,6 +118,7 @@ func TestMachine(t *testing.T) {
 		{"LAN comes late", lateLAN},
 		{"fifteen ticks", fifteenTicks},
 		{"totals", totals},
+		{"show and check", showAndCheck},
 		{"another node_exporter", anotherExporter},
 		{"settings", shippedSettings},
 		{"interval", interval},
@@ -218,6 +219,36 @@ func totals(t *testing.T, r *router) {
 		}
 	}
 	r.says(t)
+}
+
+// showAndCheck looks at the machine as its owner does.
+func showAndCheck(t *testing.T, r *router) {
+	const program = "network-metrics-exporter"
+	if table := r.run(t, program, "show"); !regexp.MustCompile(`(?m)^laptop +192\.168\.10\.100 .* online$`).MatchString(table) {
+		t.Errorf("show has no laptop that is online:\n%s", table)
+	}
+	healthy := func() {
+		t.Helper()
+		for line := range strings.Lines(r.run(t, program, "check")) {
+			if !strings.HasPrefix(line, "ok ") {
+				t.Errorf("check of a healthy machine: %s", line)
+			}
+		}
+	}
+	healthy()
+	for _, test := range []struct{ cause, unit, undo, want string }{
+		{"disable", timer, "enable", "(?m)^warn  timer: .* is not started at boot"},
+		{"stop", http, "start", "(?m)^warn  port: .* refused"},
+	} {
+		r.run(t, "systemctl", test.cause, test.unit)
+		if text := r.output(program, "check"); !regexp.MustCompile(test.want).MatchString(text) {
+			t.Errorf("systemctl %s %s: want %s in:\n%s", test.cause, test.unit, test.want, text)
+		}
+		r.run(t, "systemctl", test.undo, test.unit)
+	}
+	r.until(t, "port 9101 answers again", func() bool { return r.served(t)[tx] > 0 })
+	healthy()
+	r.journal(t)
 }
 
 // anotherExporter shows the file to a node_exporter that was there before.

@@ -1,0 +1,92 @@
+package health
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// process is a program that runs.
+type process struct {
+	pid int
+	user
+}
+
+// maxComm is what /proc/PID/comm has of a name at most: TASK_COMM_LEN of
+// linux/sched.h without the NUL.
+const maxComm = 15
+
+// processes finds programs by their names, in this network namespace: those of
+// others, in containers say, have nothing to do with this machine's clients, and
+// those that may not be looked at are taken for such.
+func processes(names ...string) []process {
+	for i, name := range names {
+		names[i] = name[:min(len(name), maxComm)]
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return nil
+	}
+	var found []process
+	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
+	for _, path := range paths {
+		comm, err := os.ReadFile(path + "/comm")
+		if err != nil || !slices.Contains(names, strings.TrimSuffix(string(comm), "\n")) {
+			continue
+		}
+		network, err := os.Readlink(path + "/ns/net")
+		if err != nil || network != own {
+			continue
+		}
+		status, err := os.ReadFile(path + "/status")
+		if err != nil {
+			continue // it has ended
+		}
+		pid, err := strconv.Atoi(filepath.Base(path))
+		if err != nil {
+			continue
+		}
+		found = append(found, process{pid, parseUser(string(status))})
+	}
+	return found
+}
+
+// parseUser takes who a process runs as from /proc/PID/status (proc(5)): file
+// system user and group, and the further groups.
+func parseUser(status string) user {
+	var u user
+	for line := range strings.Lines(status) {
+		key, rest, _ := strings.Cut(line, ":")
+		ids := numbers(rest)
+		switch {
+		case key == "Uid" && len(ids) == 4:
+			u.known, u.uid = true, ids[3]
+		case key == "Gid" && len(ids) == 4:
+			u.gids = append(u.gids, ids[3])
+		case key == "Groups":
+			u.gids = append(u.gids, ids...)
+		}
+	}
+	return u
+}
+
+func numbers(text string) (ns []uint32) {
+	for field := range strings.FieldsSeq(text) {
+		if n, err := strconv.ParseUint(field, 10, 32); err == nil {
+			ns = append(ns, uint32(n))
+		}
+	}
+	return ns
+}
+
+// others looks for programs that spoil what they share with others.
+func (m Machine) others() []Finding {
+	const name = "nlbwmon"
+	for _, p := range processes("nlbwmon") {
+		return []Finding{warn(name, "systemctl disable --now nlbwmon, or let it be",
+			"nlbwmon (process %d) zeroes the counters of conntrack, under every other program that reads them", p.pid)}
+	}
+	return []Finding{ok(name, "nothing zeroes the counters of conntrack")}
+}
