@@ -53,7 +53,7 @@ endif
 	install network-metrics-exporter $(BIN)/.network-metrics-exporter
 	mv -f $(BIN)/.network-metrics-exporter $(BIN)/network-metrics-exporter
 	install -m 644 systemd/*.timer systemd/*.service $(UNITS)
-	for sandbox in $(SANDBOXES); do install -m 644 systemd/sandbox.conf $$sandbox || exit; done
+	for sandbox in $(SANDBOXES); do install -m 644 systemd/$${sandbox##*/}/sandbox.conf $$sandbox || exit; done
 	install systemd/system-generators/* $(LIB)/systemd/system-generators
 	install -m 644 systemd/sysusers.d/* $(LIB)/sysusers.d
 	install -m 644 systemd/tmpfiles.d/* $(LIB)/tmpfiles.d

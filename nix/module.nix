@@ -155,14 +155,15 @@ let
         ]
         // serviceConfig;
     };
-  # One that runs the program: sandbox.conf says what it may do.
-  sandbox = (read [ "sandbox.conf" ]).Service;
+  # One that runs the program: its drop-in says what it may do.
+  dropIn = "network-metrics-exporter.service.d/sandbox.conf";
+  sandbox = (read [ dropIn ]).Service;
   sandboxed =
     file: serviceConfig:
     service
       [
         file
-        "sandbox.conf"
+        dropIn
       ]
       (
         { inherit (sandbox) Environment; }

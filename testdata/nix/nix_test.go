@@ -343,7 +343,7 @@ func shipped(t *testing.T, names ...string) []string {
 func TestUnitsAreThoseOfSystemd(t *testing.T) {
 	t.Parallel()
 	s := mustConfigure(t, router(""))
-	paths, err := filepath.Glob(filepath.Join(root, "systemd", "*.[st]*r*"))
+	paths, err := filepath.Glob(filepath.Join(root, "systemd", "*.[st]*[er]"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestUnitsAreThoseOfSystemd(t *testing.T) {
 		files := []string{name}
 		switch name {
 		case "network-metrics-exporter.service", "network-metrics-exporter-stop.service":
-			files = append(files, "sandbox.conf")
+			files = append(files, name+".d/sandbox.conf")
 		}
 		names = append(names, name)
 		want, got := settings(shipped(t, files...)...), settings(s.Units[name])
@@ -383,7 +383,7 @@ func TestUnitsAreThoseOfSystemd(t *testing.T) {
 	}
 
 	teardown := settings(s.Units["network-metrics-exporter-accounting.service"])
-	for _, line := range append(settings(shipped(t, "sandbox.conf")...),
+	for _, line := range append(settings(shipped(t, service+".d/sandbox.conf")...),
 		"Unit.Before=network-metrics-exporter-stop.service", // it ends after the last sample
 		"Unit.X-RestartIfChanged=false",                     // an upgrade is no end
 	) {
