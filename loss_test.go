@@ -180,7 +180,7 @@ func TestKilledAtRandom(t *testing.T) {
 		d.must(t, "", mode)
 		length := time.Since(start)
 		killed := 0
-		for range 50 {
+		for range 100 {
 			sent += flow.Send(t, 1, 100)
 			cmd := d.command(nil, mode)
 			if err := cmd.Start(); err != nil {
@@ -195,7 +195,7 @@ func TestKilledAtRandom(t *testing.T) {
 		}
 		d.must(t, "", mode).expect(t, series{up: float64(sent), loss: 0})
 		if killed == 0 {
-			t.Error("none of 50 runs was killed")
+			t.Error("none of 100 runs was killed")
 		}
 		d.sweep(t, mode)
 	})
