@@ -339,6 +339,25 @@ func TestCheckPrograms(t *testing.T) {
 		t.Setenv("METRICS_PORT", strings.TrimPrefix(ours, "--port="))
 		r.expect(t, "port", health.OK, "serves "+prom)
 
+		// METRICS_ADDRESS=192.168.10.1
+		lan := exec.Command("prometheus-node-exporter", "--collector.disable-defaults", "--collector.textfile",
+			"--collector.textfile.directory="+outputDir, "--web.listen-address=192.168.10.1:9102")
+		if err := lan.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; ; n++ {
+			if conn, err := net.Dial("tcp", "192.168.10.1:9102"); err == nil {
+				conn.Close()
+				break
+			} else if n == 1000 {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.expect(t, "port", health.OK, "http://192.168.10.1:9102/metrics serves "+prom, "--port=9102")
+		lan.Process.Kill()
+		lan.Wait()
+
 		r.expect(t, "nlbwmon", health.OK, "")
 		path, err := exec.LookPath("sleep")
 		if err != nil {

@@ -12,19 +12,23 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// neighbours stay as they are put: those that are REACHABLE, DELAY or PROBE wait
-// for longer than a test takes, and a new one was confirmed 20 minutes ago.
+// neighbours is a LAN and a container bridge with nobody on them. Entries stay as
+// they are put: those that are REACHABLE, DELAY or PROBE wait for longer than a
+// test takes, and a new one was confirmed 20 minutes ago.
 const neighbours = `
+ip link add br-lan address 00:00:5e:00:53:ff type bridge
+ip link add docker0 type bridge
 for neigh in /proc/sys/net/ipv4/neigh/br-lan /proc/sys/net/ipv6/neigh/br-lan; do
 	echo 600000 >$neigh/base_reachable_time_ms
 	echo 3600 >$neigh/delay_first_probe_time
 	echo 600000 >$neigh/retrans_time_ms
 done
-ip link set br-lan address 00:00:5e:00:53:ff
-ip link add docker0 type bridge
-ip address add 172.17.0.1/16 dev docker0
-ip link set docker0 up
+ip address add 192.168.10.1/24 dev br-lan
 ip address add 10.9.0.1/24 dev br-lan
+ip address add fd00:10::1/64 dev br-lan nodad
+ip address add 172.17.0.1/16 dev docker0
+ip link set br-lan up
+ip link set docker0 up
 `
 
 // a nameRun is one run of the program, what is there to be read, and what is
@@ -88,7 +92,7 @@ func TestNamesAndPresence(t *testing.T) {
 			{sh: aReachable, leases: leaseA, want: series{statusA: 1}},
 			{leases: leaseA, hosts: a4 + " printer alias # mine\n", want: series{info(a4, "printer", aMAC, "hosts", "universal"): 1, statusA: none, known: 1}},
 		}},
-		{"several files of static names", []nameRun{{sh: "printf '%s\n' 'dhcp-host=" + aMAC + ",scanner' '" + b4 + " second' >/run/more-hosts\n" + aReachable + addB + "reachable",
+		{"several files of static names", []nameRun{{sh: "mount -t tmpfs tmpfs /run; printf '%s\n' 'dhcp-host=" + aMAC + ",scanner' '" + b4 + " second' >/run/more-hosts\n" + aReachable + addB + "reachable",
 			hosts: b4 + " first\n", flags: []string{"--hosts=/run/more-hosts"}, want: series{
 				info(a4, "scanner", aMAC, "hosts", "universal"): 1, info(b4, "first", bMAC, "hosts", "local"): 1}}}},
 		{"an address passes to another device", []nameRun{
@@ -157,9 +161,10 @@ func TestNamesAndPresence(t *testing.T) {
 			want:  series{strings.Replace(info("172.17.0.2", "unknown", bMAC, "none", "local"), "br-lan", "docker0", 1): 1, known: 1}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			lab.Run(t, func(t *testing.T, r *lab.Router) {
-				lab.Command(t, "sh", "-ec", neighbours+"ip neigh flush all; ip neigh flush all nud permanent")
-				i := install(t, r)
+			lab.Namespace(t, func(t *testing.T) {
+				lab.Need(t, "ip")
+				lab.Command(t, "sh", "-ec", neighbours)
+				i := installation{dir: t.TempDir()}
 				i.leases = filepath.Join(i.dir, "leases")
 				hosts, cache := filepath.Join(i.dir, "hosts"), filepath.Join(i.dir, "state", "client-names.cache")
 				if err := os.Mkdir(filepath.Dir(cache), 0o755); err != nil {

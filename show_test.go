@@ -116,6 +116,12 @@ func TestShow(t *testing.T) {
 		if total := clients[""]; *total.TxBytes != up || *total.RxBytes != down {
 			t.Errorf("the total is %v", total)
 		}
+		// Names outlive their leases.
+		empty := filepath.Join(t.TempDir(), "leases")
+		write(t, empty, "")
+		if clients, log := i.show(t, "--leases="+empty); *clients["192.168.10.100"].Client != "laptop" || log != "" {
+			t.Errorf("without a lease: %v, and %q", clients["192.168.10.100"], log)
+		}
 		var table, stderr bytes.Buffer
 		if status := run([]string{"show", "--state-dir=" + filepath.Dir(i.ledger())}, &table, &stderr); status != published {
 			t.Errorf("exit status %d", status)

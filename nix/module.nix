@@ -369,6 +369,10 @@ in
   config = lib.mkIf cfg.enable {
     assertions = [
       {
+        assertion = cfg.port != 0;
+        message = "${option "port"} is 0: want a port that Prometheus can be told.";
+      }
+      {
         assertion = !(served && nodeExporter.enable && nodeExporter.port == cfg.port);
         message = ''
           ${option "port"} is ${toString cfg.port}, which services.prometheus.exporters.node has:

@@ -41,7 +41,9 @@ func (l *Ledger) slide(base int) {
 		}
 		b := Burst{Bucket: current}
 		for d, before := range c.Marks[last] {
-			b.Bytes[d] = c.Total[d].Bytes - before
+			if total := c.Total[d].Bytes; total > before {
+				b.Bytes[d] = total - before
+			}
 		}
 		if base >= 0 {
 			for d, bps := range c.rate(base, l.Uptime-l.Marks[base]) {

@@ -2,7 +2,7 @@ package health
 
 import (
 	"bufio"
-	"fmt"
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -78,13 +78,12 @@ func (m Machine) port() []Finding {
 		written = scan(file)
 		file.Close()
 	}
-	url := fmt.Sprintf("http://localhost:%d/metrics", m.Port)
-	status, served, err := get(url)
+	url, status, served, err := m.ask()
 	if err != nil {
 		if filepath.Dir(m.Output) != outputDir {
 			return []Finding{ok(name, "nothing answers on port %d, and nothing has to: %s is for another node_exporter", m.Port, m.Output)}
 		}
-		return []Finding{warn(name, "systemctl enable --now "+server+", or --port=PORT, or --output in the directory of another node_exporter", "%s: %v", url, err)}
+		return []Finding{warn(name, "systemctl enable --now "+server+", or --port=PORT of another node_exporter that serves it", "port %d: %v", m.Port, err)}
 	}
 	cure := "node_exporter --collector.textfile.directory=" + filepath.Dir(m.Output)
 	switch {
@@ -94,6 +93,28 @@ func (m Machine) port() []Finding {
 		return []Finding{warn(name, cure, "%s serves another file than %s, or an older one", url, m.Output)}
 	}
 	return []Finding{ok(name, "%s serves %s", url, m.Output)}
+}
+
+// ask gets what is served on the port: on localhost or, where that is silent, at
+// another address of this machine.
+func (m Machine) ask() (url, status string, timestamp float64, err error) {
+	hosts := []string{"localhost"}
+	if m.Sample.LAN != nil {
+		for _, a := range m.Sample.LAN.Addrs {
+			if a.Addr.IsGlobalUnicast() {
+				hosts = append(hosts, a.Addr.String())
+			}
+		}
+	}
+	var silent error
+	for _, host := range hosts {
+		url = "http://" + net.JoinHostPort(host, strconv.Itoa(int(m.Port))) + "/metrics"
+		if status, timestamp, err = get(url); err == nil {
+			return url, status, timestamp, nil
+		}
+		silent = cmp.Or(silent, err)
+	}
+	return "", "", 0, silent
 }
 
 // get asks for metrics, and gives the status of the answer and when the run was

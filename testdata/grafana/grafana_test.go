@@ -25,11 +25,9 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// Names in the environment of the processes that a test starts in namespaces.
-const (
-	programEnv = "GRAFANA_TEST_PROGRAM" // the program, built once
-	sharedEnv  = "GRAFANA_TEST_SHARED"  // the directory that routers share
-)
+// dirEnv names, in the environment, the directory that all processes of a test
+// share: the program is there, built once, and the routers' files.
+const dirEnv = "GRAFANA_TEST_DIR"
 
 // patience bounds each wait; it is far longer than any takes.
 const patience = 40 * time.Second
@@ -37,7 +35,7 @@ const patience = 40 * time.Second
 func TestMain(m *testing.M) { os.Exit(withProgram(m.Run)) }
 
 func withProgram(run func() int) int {
-	if os.Getenv(programEnv) != "" {
+	if os.Getenv(dirEnv) != "" {
 		return run() // in namespaces
 	}
 	dir, err := os.MkdirTemp("", "grafana-test")
@@ -46,12 +44,11 @@ func withProgram(run func() int) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "network-metrics-exporter")
-	if output, err := exec.Command("go", "build", "-o", program, "network-metrics-exporter").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-o", dir, "network-metrics-exporter").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, output)
 		return 1
 	}
-	os.Setenv(programEnv, program)
+	os.Setenv(dirEnv, dir)
 	return run()
 }
 
@@ -78,7 +75,7 @@ func (r *router) run(t *testing.T, flags ...string) {
 	t.Helper()
 	r.flow.Send(t, 4, 1000)
 	r.flow.Reply(t, 8, 1000)
-	lab.Command(t, os.Getenv(programEnv), append([]string{
+	lab.Command(t, filepath.Join(os.Getenv(dirEnv), "network-metrics-exporter"), append([]string{
 		"--output=" + r.prom(), "--state-dir=" + filepath.Join(r.dir, "state"), "--leases=" + r.Leases, "--interval=0.5",
 	}, flags...)...)
 }
@@ -128,9 +125,12 @@ func (r *router) say(t *testing.T, name string, value float64) {
 // meet lets a device come that nobody has named.
 func (r *router) meet(t *testing.T) {
 	t.Helper()
-	lab.Command(t, "ip", "neigh", "replace", guest(r.guests), "dev", "br-lan",
+	if r.guests == 140 {
+		return // the network is full
+	}
+	lab.Command(t, "ip", "neigh", "add", guest(r.guests), "dev", "br-lan",
 		"lladdr", fmt.Sprintf("00:00:5e:00:53:%02x", r.guests), "nud", "permanent")
-	r.guests = (r.guests + 1) % 100
+	r.guests++
 }
 
 // part lets all guests go.
@@ -329,6 +329,7 @@ func until(t *testing.T, tick func(), missing func() string) {
 // every alert fire by its cause and resolve without it. What takes minutes takes
 // seconds here, and some thresholds are lower.
 func TestDashboardAndRules(t *testing.T) {
+	t.Parallel()
 	lab.Run(t, func(t *testing.T, lan *lab.Router) {
 		r := newRouter(t, lan, t.TempDir())
 		r.run(t)
@@ -426,19 +427,16 @@ func TestDashboardAndRules(t *testing.T) {
 // TestManyRouters has three routers in one Prometheus, which writes to a second
 // one. Both answer for each router.
 func TestManyRouters(t *testing.T) {
-	shared := os.Getenv(sharedEnv)
-	if shared == "" {
-		shared = t.TempDir()
-		t.Setenv(sharedEnv, shared)
-	}
-	done := filepath.Join(shared, "done")
+	t.Parallel()
+	dir := os.Getenv(dirEnv)
+	done := filepath.Join(dir, "done")
 	packets := map[string]int{"one": 100, "two": 200, "three": 300} // sent by the phone
 	var routers sync.WaitGroup
 	for name, n := range packets {
 		routers.Go(func() {
 			t.Run(name, func(t *testing.T) {
 				lab.Run(t, func(t *testing.T, lan *lab.Router) {
-					r := newRouter(t, lan, filepath.Join(shared, name))
+					r := newRouter(t, lan, filepath.Join(dir, name))
 					r.run(t)
 					lab.UDP(t, "udp4", r.Phone, r.Server).Send(t, n, 1000)
 					for {
@@ -457,14 +455,14 @@ func TestManyRouters(t *testing.T) {
 		defer os.WriteFile(done, nil, 0o600)
 		targets := make(map[string]string)
 		for name := range packets {
-			dir := filepath.Join(shared, name, "textfile")
+			textfile := filepath.Join(dir, name, "textfile")
 			until(t, func() {}, func() string {
-				if _, err := os.Stat(filepath.Join(dir, "network_metrics.prom")); err != nil {
+				if _, err := os.Stat(filepath.Join(textfile, "network_metrics.prom")); err != nil {
 					return err.Error()
 				}
 				return ""
 			})
-			targets[name] = lab.StartNodeExporter(t, dir)
+			targets[name] = lab.StartNodeExporter(t, textfile)
 		}
 		central := prometheus(lab.StartPrometheus(t, "global: {}\n"))
 		branch := prometheus(lab.StartPrometheus(t, config(t, targets, inAHurry(0.8, 900))+

@@ -212,6 +212,7 @@ func TestBadConfigurations(t *testing.T) {
 	}{
 		{`port = 65536;`, []string{".port'", "between 0 and 65535"}},
 		{`port = "9101";`, []string{".port'", "between 0 and 65535"}},
+		{`port = 0;`, []string{".port is 0", "a port that Prometheus"}},
 		{`updateInterval = 0;`, []string{".updateInterval'", "between 1 and 3600"}},
 		{`updateInterval = 3601;`, []string{".updateInterval'", "between 1 and 3600"}},
 		{`updateInterval = 2.5;`, []string{".updateInterval'", "between 1 and 3600"}},
@@ -395,7 +396,7 @@ func TestUnitsAreThoseOfSystemd(t *testing.T) {
 		var want []string
 		for _, line := range settings(shipped(t, unit)...) {
 			if command, ok := strings.CutPrefix(line, "Service."+key+"="); ok {
-				want = strings.Fields(command)
+				want = strings.Fields(strings.TrimSuffix(command, "'")) // which a shell reads
 			}
 		}
 		// What is not in both is the program, and where it listens.

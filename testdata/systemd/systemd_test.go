@@ -120,6 +120,7 @@ func TestMachine(t *testing.T) {
 		{"totals", totals},
 		{"show and check", showAndCheck},
 		{"another node_exporter", anotherExporter},
+		{"settings", shippedSettings},
 		{"interval", interval},
 		{"bad settings", badSettings},
 		{"port", port},
@@ -266,6 +267,37 @@ func anotherExporter(t *testing.T, r *router) {
 		t.Errorf("node_textfile_scrape_error is %v", failed)
 	}
 	r.run(t, "systemctl", "stop", "another")
+	r.run(t, "rm", "-r", dir)
+}
+
+// shippedSettings takes the file of settings at its word: it knows every flag that
+// is the admin's, and with nothing commented out all is as it was.
+func shippedSettings(t *testing.T, r *router) {
+	raw, err := os.ReadFile(repository + "/systemd/network-metrics-exporter.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped := string(raw)
+	const others = " help version wait output state-dir interface network interval "
+	for _, flag := range regexp.MustCompile(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`).FindAllStringSubmatch(r.run(t, "network-metrics-exporter", "--help"), -1) {
+		if !strings.Contains(others, " "+flag[1]+" ") && !regexp.MustCompile(`--(no-)?`+regexp.QuoteMeta(flag[1])+`\b`).MatchString(shipped) {
+			t.Errorf("the settings do not tell of --%s", flag[1])
+		}
+	}
+
+	var lines []string
+	for _, line := range regexp.MustCompile(`(?m)^#([A-Z_]+=.*)$`).FindAllStringSubmatch(shipped, -1) {
+		lines = append(lines, line[1])
+	}
+	flags := regexp.MustCompile(`--[a-z.-]+(=\S+)?`).FindAllString(strings.Join(regexp.MustCompile(`(?m)^#   --.*$`).FindAllString(shipped, -1), " "), -1)
+	r.run(t, "touch", "/var/lib/dnsmasq/dhcp-hosts") // which is named now
+	r.set(t, append(lines, "ARGS="+strings.Join(flags, " "))...)
+	r.run(t, "systemctl", "daemon-reload")
+	r.run(t, "systemctl", "restart", http)
+	r.samples(t, 2)
+	r.until(t, "it is served", func() bool { return r.served(t)[tx] > 0 })
+	r.says(t)
+	r.set(t)
 }
 
 // interval has the timer follow UPDATE_INTERVAL.
@@ -599,7 +631,8 @@ func (r *router) send(tb testing.TB) (bytes float64) {
 func (r *router) journal(tb testing.TB) []string {
 	tb.Helper()
 	r.run(tb, "journalctl", "--sync")
-	return slices.Collect(strings.Lines(r.run(tb, "journalctl", "--quiet", "--no-pager", "--cursor-file=/run/test.cursor",
+	// Before the first line it fails: there is no cursor to remember.
+	return slices.Collect(strings.Lines(r.output("journalctl", "--quiet", "--no-pager", "--cursor-file=/run/test.cursor",
 		"--unit="+service, "--unit="+stop, "--unit="+http)))
 }
 
