@@ -78,8 +78,6 @@ func bench(program string) (missed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// Namespaces and the CPU clock are those of a thread.
-	runtime.LockOSThread()
 	goal := func(ok bool) string {
 		if ok {
 			return "ok"
@@ -148,6 +146,8 @@ func (e *limitError) Error() string {
 
 // measure makes a router of that size and runs the program on it.
 func (s size) measure(program string) (result, error) {
+	// Namespaces and the CPU clock are those of a thread.
+	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return result{}, fmt.Errorf("make a network namespace: %w", err)
 	}
