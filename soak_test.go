@@ -131,12 +131,23 @@ func guests(t *testing.T, r *lab.Router) []*lab.Host {
 // gives the memory it took at most, in kB.
 func (i installation) process(t *testing.T) (memory int64) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", i.args()...)
-	cmd.Env = append(os.Environ(), beProgram+"=1")
-	if log, err := cmd.CombinedOutput(); err != nil || len(log) > 0 {
-		t.Fatalf("%v:\n%s", err, log)
+	memory, log := i.processLogging(t)
+	if log != "" {
+		t.Fatalf("a good run said:\n%s", log)
 	}
-	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	return memory
+}
+
+// processLogging is process for when the program is to say something.
+func (i installation) processLogging(t *testing.T, flags ...string) (memory int64, log string) {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", i.args(flags...)...)
+	cmd.Env = append(os.Environ(), beProgram+"=1")
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, output)
+	}
+	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss, string(output)
 }
 
 // total compares the bytes of all series of traffic with what was sent.

@@ -16,10 +16,6 @@ disk=/run root=/run/root # a tmpfs in here
 
 boot() { # in namespaces of its own
 	mount -t overlay overlay -o "lowerdir=/,upperdir=$disk/upper,workdir=$disk/work" $root
-	mkdir -p "$root$repository" # which may be on another file system
-	mount --bind "$repository" "$root$repository"
-	mount -o remount,bind,ro "$root$repository"
-
 	mount -t proc proc $root/proc
 	# What is the machine's own, and the ID of its boot.
 	cat /proc/sys/kernel/random/uuid >$disk/boot_id
@@ -39,6 +35,10 @@ boot() { # in namespaces of its own
 	mkdir $root/dev/{pts,shm}
 	mount -t devpts -o newinstance,ptmxmode=666 devpts $root/dev/pts
 	ln -s pts/ptmx $root/dev/ptmx
+
+	mkdir -p "$root$repository" # which may be on another file system, or in /tmp
+	mount --bind "$repository" "$root$repository"
+	mount -o remount,bind,ro "$root$repository"
 
 	cd $root
 	mkdir -p old
