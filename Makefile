@@ -8,6 +8,7 @@
 # make bench-run  measures runs alone, against the project's goals
 # make picture    draws grafana/dashboard.png (it takes python3-matplotlib)
 # make fuzz       runs each fuzz target for FUZZTIME
+# make soak       runs the program SOAK_RUNS times while all around it changes
 # make clean      removes what these made
 #
 # demo and test get the programs that they lack where they may (apt, root), and
@@ -18,6 +19,7 @@ DESTDIR     =
 VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
+SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
 PACKAGES    = ./... $(addprefix ./testdata/,bench grafana lab nix release strict systemd)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -32,7 +34,7 @@ SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build release install uninstall demo test bench bench-run picture fuzz clean
+.PHONY: build release install uninstall demo test bench bench-run picture fuzz soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(OUTPUT) \
@@ -112,6 +114,9 @@ test:
 	go test -run='^$$' -bench=. -benchtime=1x -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./sources/conntrack ./state/...
 	@echo 'On real systemd; where it cannot be booted, that is said:'
 	NAMESPACES=required go test -count=1 -timeout=5m -v ./testdata/systemd
+	@echo 'On processors of 32 bits, and with the big end first; kernels are not emulated:'
+	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 go test -count=1 -exec=qemu-$$arch-static ./... || exit; done
+	$(MAKE) fuzz
 
 bench: build
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...
@@ -124,6 +129,10 @@ bench-run: build
 
 picture: build
 	timeout --foreground --signal=KILL 300 testdata/lab/namespaces.sh testdata/grafana/picture.sh ./network-metrics-exporter grafana/dashboard.png
+
+soak: build
+	testdata/lab/needs.sh bash dnsmasq ip nft udhcpc
+	SOAK_RUNS=$(SOAK_RUNS) LAB_TIME_LIMIT=2h go test -count=1 -timeout=2h -v -run='^TestSoak$$' .
 
 fuzz:
 	@for package in $$(go list ./...); do \

@@ -147,7 +147,7 @@ func (i installation) processLogging(t *testing.T, flags ...string) (memory int6
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, output)
 	}
-	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss, string(output)
+	return int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss), string(output)
 }
 
 // total compares the bytes of all series of traffic with what was sent.

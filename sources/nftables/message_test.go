@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -117,6 +118,7 @@ func TestReplies(t *testing.T) {
 		}
 		return b
 	}
+	failure := func(err unix.Errno) []byte { return binary.NativeEndian.AppendUint32(nil, -uint32(err)) }
 	join := func(messages ...[]byte) []byte { return bytes.Join(messages, nil) }
 	const kind = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN
 	part, last := message(kind, netlink.Multi, 7, 1, 2, 3, 4), message(netlink.Done, netlink.Multi, 7, 0, 0, 0, 0)
@@ -132,10 +134,10 @@ func TestReplies(t *testing.T) {
 		{"a single answer", message(kind, 0, 7, 1, 2, 3, 4), 1, true, nil},
 		{"nothing after the end", join(last, part), 0, true, nil},
 		{"acknowledgement", message(netlink.Error, 0, 7, 0, 0, 0, 0), 0, true, nil},
-		{"error", message(netlink.Error, 0, 7, 0xff, 0xff, 0xff, 0xff), 0, true, unix.EPERM},
-		{"error at the end of a dump", message(netlink.Done, netlink.Multi, 7, 0xfe, 0xff, 0xff, 0xff), 0, true, unix.ENOENT},
+		{"error", message(netlink.Error, 0, 7, failure(unix.EPERM)...), 0, true, unix.EPERM},
+		{"error at the end of a dump", message(netlink.Done, netlink.Multi, 7, failure(unix.ENOENT)...), 0, true, unix.ENOENT},
 		{"error without number", message(netlink.Error, 0, 7), 0, true, errTruncated},
-		{"of an earlier request", join(message(netlink.Error, 0, 6, 0xff, 0xff, 0xff, 0xff), part), 1, false, nil},
+		{"of an earlier request", join(message(netlink.Error, 0, 6, failure(unix.EPERM)...), part), 1, false, nil},
 		{"header cut short", part[:15], 0, false, errTruncated},
 		{"message cut short", part[:len(part)-1], 0, false, errTruncated},
 	}

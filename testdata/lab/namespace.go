@@ -30,7 +30,11 @@ import (
 const insideEnv = "LAB_INSIDE"
 
 // timeLimit bounds a test inside namespaces, unless go test -timeout comes first.
-const timeLimit = 2 * time.Minute
+// limitEnv holds another bound, as time.ParseDuration reads it.
+const (
+	timeLimit = 2 * time.Minute
+	limitEnv  = "LAB_TIME_LIMIT"
+)
 
 // Namespace runs f in fresh user, network, mount and pid namespaces, as their
 // root, with lo up. Where there are no user namespaces to be had, root does
@@ -78,6 +82,12 @@ func Unavailable(t *testing.T, format string, args ...any) {
 func reexec(t *testing.T) {
 	t.Helper()
 	limit := timeLimit
+	if text := os.Getenv(limitEnv); text != "" {
+		var err error
+		if limit, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("%s: %v", limitEnv, err)
+		}
+	}
 	if deadline, ok := t.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)-5*time.Second)
 	}
