@@ -139,7 +139,7 @@ func command(t *testing.T, stdin, name string, args ...string) string {
 
 // Need skips the test, or fails it if NAMESPACES=required is set, where one of
 // the programs is not installed.
-func Need(t *testing.T, programs ...string) {
+func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {

@@ -69,7 +69,7 @@ const hint = " (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0;" 
 
 // Unavailable skips a test for what the machine lacks, or fails it if nothing
 // may be skipped.
-func Unavailable(t *testing.T, format string, args ...any) {
+func Unavailable(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("NAMESPACES") == "required" {
 		t.Fatalf(format, args...)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/testdata/lab"
 )
 
 // commandLimit bounds each command in the machine, and each wait for it.
@@ -46,11 +48,10 @@ func newMachine(tb testing.TB) *machine {
 	if os.Geteuid() != 0 {
 		unavailable("it takes root")
 	}
-	for _, program := range []string{"/lib/systemd/systemd", "prometheus-node-exporter", "unshare", "nsenter", "make"} {
-		if _, err := exec.LookPath(program); err != nil {
-			unavailable(err)
-		}
+	if _, err := exec.LookPath("/lib/systemd/systemd"); err != nil {
+		unavailable(err)
 	}
+	lab.Need(tb, "prometheus-node-exporter", "unshare", "nsenter", "make")
 	cgroup, err := newCgroup()
 	if err != nil {
 		unavailable(err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,6 +132,7 @@ func TestMachine(t *testing.T) {
 		{"power cut", powerCut},
 		{"shutdown", shutdown},
 		{"uninstall", uninstall},
+		{"Debian package", debianPackage},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.test(t, r) }) {
 			t.Logf("journal:\n%s", r.output("journalctl", "--no-pager", "--lines=20"))
@@ -544,6 +546,48 @@ func uninstall(t *testing.T, r *router) {
 	}
 	if units := r.run(t, "systemctl", "list-units", "--all", "--no-legend", "network-metrics-exporter*"); units != "" {
 		t.Errorf("units after:\n%s", units)
+	}
+}
+
+// debianPackage installs what make release makes of this tree, and removes it.
+func debianPackage(t *testing.T, r *router) {
+	const state = "/var/lib/network-metrics-exporter"
+	r.run(t, "rm", "-r", settings, state) // of the installation before
+	r.journal(t)
+	dir, err := filepath.Abs(filepath.Join(repository, ".cache", "release"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(repository, "systemd", "release.sh"), "0", dir, runtime.GOARCH)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	packages, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil || len(packages) != 1 {
+		t.Fatalf("packages %q, %v: want one", packages, err)
+	}
+	r.run(t, "dpkg", "--install", packages[0])
+	r.run(t, "systemctl", "enable", "--now", timer, http)
+	r.until(t, "the metrics are served", func() bool { return r.served(t)["network_metrics_exporter_last_run_timestamp_seconds"] > 0 })
+	r.says(t, `msg="neighbor fails"`) // there is no LAN
+
+	r.run(t, "dpkg", "--remove", "network-metrics-exporter")
+	if tables := r.run(t, "nft", "list", "tables"); strings.Contains(tables, "network_metrics") {
+		t.Errorf("tables after: %s", tables)
+	}
+	for _, path := range []string{"/usr/bin/network-metrics-exporter", prom} {
+		if _, err := os.Stat(r.path(path)); !os.IsNotExist(err) {
+			t.Errorf("%s after: %v", path, err)
+		}
+	}
+	if _, err := os.Stat(r.path(state)); err != nil {
+		t.Errorf("the state went with the package: %v", err)
+	}
+	r.run(t, "dpkg", "--purge", "network-metrics-exporter")
+	for _, path := range []string{settings, state} {
+		if _, err := os.Stat(r.path(path)); !os.IsNotExist(err) {
+			t.Errorf("%s after a purge: %v", path, err)
+		}
 	}
 }
 
