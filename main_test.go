@@ -801,6 +801,35 @@ func TestREADMEFlags(t *testing.T) {
 	}
 }
 
+// TestREADMEPromises looks for the tests that the README names.
+func TestREADMEPromises(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests bytes.Buffer
+	err = filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		tests.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(string(readme), -1)
+	for _, name := range names {
+		if !bytes.Contains(tests.Bytes(), []byte("\nfunc "+name[1]+"(")) {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+	if len(names) == 0 {
+		t.Error("it names none")
+	}
+}
+
 // TestREADMEMetrics compares the README's table of metrics with real output, and
 // puts that before its readers.
 func TestREADMEMetrics(t *testing.T) {
