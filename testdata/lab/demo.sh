@@ -29,18 +29,6 @@ say 'building a router, three clients and a server'
 "$(dirname "$0")"/lab.sh
 mkdir /run/demo
 
-# The accounting rules, as its README tells the owner of a router to write them.
-{
-	printf '%s\n' 'table inet filter {' 'chain CLIENT_TRAFFIC {'
-	while read -r _ _ address _; do
-		if [[ $address == *:* ]]; then family=ip6; else family=ip; fi
-		echo "$family saddr $address counter comment \"tx_$address\""
-		echo "$family daddr $address counter comment \"rx_$address\""
-	done <<<"$plan"
-	printf '%s\n' '}' '}'
-	echo 'insert rule inet filter forward jump CLIENT_TRAFFIC'
-} | nft -f -
-
 say 'starting traffic'
 streams=() port=5200
 while read -r client direction address bps; do
@@ -56,11 +44,12 @@ while read -r client direction address bps; do
 done <<<"$plan"
 
 for ((i = 1; i <= samples; i++)); do
-	timeout 10 "$program" --interface=br-lan --leases=/run/dnsmasq.leases --accounting=off \
+	timeout 10 "$program" --interface=br-lan --leases=/run/dnsmasq.leases \
 		--output=$prom --state-dir=/run/demo/state || fail "$program"
 	say "sample $i of $samples taken"
 	((i == samples)) || sleep 2
 done
+table=$(timeout 10 "$program" show --state-dir=/run/demo/state) || fail "$program show"
 say 'waiting for the traffic to end'
 for stream in "${streams[@]}"; do
 	read -r pid log <<<"$stream"
@@ -69,38 +58,7 @@ done
 say 'done'
 [[ ! -t 1 ]] || echo
 
-printf '\nWhat it found, a line for each client and address:\n\n'
-awk '
-	function label(name) {
-		if (!match($0, "[{,]" name "=\"[^\"]*\"")) return ""
-		return substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4)
-	}
-	function scaled(value, unit) {
-		if (value == "") return "-"
-		if (value >= 1e6) return sprintf("%.1f M%s", value / 1e6, unit)
-		return sprintf("%.1f k%s", value / 1e3, unit)
-	}
-	/^client_/ && label("ip") != "" {
-		ip = label("ip")
-		if (!(ip in name)) { name[ip] = label("client"); order[++n] = ip }
-		metric = $0
-		sub(/{.*/, "", metric)
-		value[ip, metric, label("direction")] = $NF
-	}
-	END {
-		line = "%-8s %-15s %12s %12s %9s %9s %12s  %s\n"
-		printf line, "name", "address", "download", "upload", "received", "sent", "connections", "status"
-		for (i = 1; i <= n; i++) {
-			ip = order[i]
-			printf line, name[ip], ip,
-				scaled(value[ip, "client_traffic_rate_bps", "rx"], "bit/s"),
-				scaled(value[ip, "client_traffic_rate_bps", "tx"], "bit/s"),
-				scaled(value[ip, "client_traffic_bytes", "rx"], "B"),
-				scaled(value[ip, "client_traffic_bytes", "tx"], "B"),
-				value[ip, "client_active_connections", ""],
-				value[ip, "client_status", ""] == 1 ? "online" : "offline"
-		}
-	}' $prom
+printf '\nWhat it shows:\n\n%s\n' "$table"
 
 printf '\nThe first series of each metric in %s:\n\n' "${prom##*/}"
 awk '/^# TYPE/ { getline; print }' $prom
