@@ -2,7 +2,8 @@
 #
 # release.sh VERSION DIR [ARCHITECTURE…]: puts an archive, a bill of materials and,
 # where Debian knows the architecture, a package into DIR, and the checksums of all.
-# From the same commit it makes the same bytes, wherever and whenever.
+# From the same commit, or with the same SOURCE_DATE_EPOCH, it makes the same bytes,
+# wherever and whenever.
 
 set -euo pipefail
 version=${1#v} dir=$(realpath -m "$2")
@@ -11,7 +12,7 @@ shift 2
 cd "$(dirname "$0")/.."
 
 # Older than anything that is built here: dpkg-deb and tar set all times to it.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 # Small routers have neither ARMv7 nor a floating-point unit.
 export SOURCE_DATE_EPOCH GOARM=6 GOMIPS=softfloat
 declare -A debian=([amd64]=amd64 [arm64]=arm64 [arm]=armhf [mipsle]=mipsel [riscv64]=riscv64)

@@ -86,6 +86,13 @@ func elementsOf(set string) table {
 	return table{unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSETELEM, inSet(set)}
 }
 
+// trafficRules are those of the accounting's other layout.
+func trafficRules() table {
+	return table{unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE,
+		slices.Concat([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0},
+			attr(unix.NFTA_RULE_TABLE, []byte("filter\x00")), attr(unix.NFTA_RULE_CHAIN, []byte("CLIENT_TRAFFIC\x00")))}
+}
+
 // addElements puts an element of each client into a set, as if it had moved
 // traffic: as many at a time as an attribute has room for.
 func addElements(set string, clients int) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +30,8 @@ const (
 // A size is a router of one size, and what a run may take in memory on it.
 type size struct {
 	flows, clients int
-	memory         int // MiB; 0: no goal
+	memory         int  // MiB; 0: no goal
+	rules          bool // clients are counted by rules, not in sets
 }
 
 var sizes = []size{
@@ -40,11 +40,15 @@ var sizes = []size{
 	{flows: 100_000, clients: 250, memory: 32},
 	{flows: 1_000, clients: 1_000},
 	{flows: 5_000, clients: 1_000},
+	{flows: 1_000, clients: 10_000},
 	{flows: 100_000, clients: 1_000},
 	{flows: 1_000_000, clients: 1_000},
 	{flows: 100_000, clients: 10_000},
 	{flows: 5_000, clients: 65_000},
 	{flows: 1_000_000, clients: 65_000, memory: 200},
+	{flows: 1_000, clients: 50, rules: true},
+	{flows: 1_000, clients: 1_000, rules: true},
+	{flows: 1_000, clients: 10_000, rules: true},
 }
 
 // rounds is how often each size is measured. The least counts: whatever else the
@@ -94,19 +98,19 @@ kernel: listing the same tables, received and not looked at. limit: 1.5 kernel +
 held: a run within the budget, which publishes the last counts of flows. start-up alone takes %.1f ms.
 
 `, rounds, ms(start.cpu))
-	fmt.Printf("%9s %8s %8s %8s %6s %8s %-6s %8s %8s %6s\n", "flows", "clients", "kernel", "run", "ratio", "limit", "", "held", "wall", "memory")
+	fmt.Printf("%9s %8s %-6s %8s %8s %6s %8s %-6s %8s %8s %6s\n", "flows", "clients", "in", "kernel", "run", "ratio", "limit", "", "held", "wall", "memory")
 	results := make(map[size]result)
 	for _, s := range sizes {
 		r, err := s.measure(program)
 		if limit := (*limitError)(nil); errors.As(err, &limit) {
-			fmt.Printf("%9d %8d not measured: %v\n", s.flows, s.clients, err)
+			fmt.Printf("%9d %8d %-6s not measured: %v\n", s.flows, s.clients, s.layout(), err)
 			continue
 		} else if err != nil {
 			return missed, fmt.Errorf("%d flows, %d clients: %w", s.flows, s.clients, err)
 		}
 		results[s] = r
 		limit := r.kernel*3/2 + fixedCost + time.Duration(s.clients)*costPerClient
-		fmt.Printf("%9d %8d %8.1f %8.1f %6.2f %8.1f %-6s %8.1f %8.1f %6.1f", s.flows, s.clients, ms(r.kernel), ms(r.run.cpu),
+		fmt.Printf("%9d %8d %-6s %8.1f %8.1f %6.2f %8.1f %-6s %8.1f %8.1f %6.1f", s.flows, s.clients, s.layout(), ms(r.kernel), ms(r.run.cpu),
 			r.run.cpu.Seconds()/r.kernel.Seconds(), ms(limit), goal(r.run.cpu <= limit), ms(r.held), ms(r.run.wall), r.run.memory)
 		if s.memory > 0 {
 			fmt.Printf(" of %d %s", s.memory, goal(r.run.memory <= float64(s.memory)))
@@ -122,7 +126,7 @@ held: a run within the budget, which publishes the last counts of flows. start-u
 		return float64((of(results[s]) - of(results[least])).Nanoseconds()) / float64(s.flows-least.flows)
 	}
 	for _, s := range sizes {
-		if _, ok := results[s]; ok && s.clients == 1_000 && s.flows >= 100_000 {
+		if _, ok := results[s]; ok && !s.rules && s.clients == 1_000 && s.flows >= 100_000 {
 			kernel, run := perFlow(s, func(r result) time.Duration { return r.kernel }), perFlow(s, func(r result) time.Duration { return r.run.cpu })
 			fmt.Printf("a flow more, towards %d: %.0f ns, of which the kernel takes %.0f\n", s.flows, run, kernel)
 		}
@@ -158,7 +162,7 @@ func (s size) measure(program string) (result, error) {
 	defer os.RemoveAll(dir)
 	args := []string{program,
 		"--output=" + dir + "/metrics.prom", "--state-dir=" + dir + "/state", "--leases=" + dir + "/leases", "--hosts=" + os.DevNull,
-		"--max-clients=" + strconv.Itoa(s.clients),
+		"--max-clients=" + strconv.Itoa(s.clients), "--accounting=" + s.layout(),
 	}
 	// Every run is to count the flows, whatever that costs; or else none, as long
 	// as the first one's counts last.
@@ -168,7 +172,7 @@ func (s size) measure(program string) (result, error) {
 	}
 	r := result{kernel: time.Hour}
 	if r.run, err = least(func() (measurement, error) {
-		kernel, err := listAll()
+		kernel, err := s.listAll()
 		if err != nil {
 			return measurement{}, err
 		}
@@ -183,6 +187,14 @@ func (s size) measure(program string) (result, error) {
 	held, err := least(func() (measurement, error) { return measure(once) })
 	r.held = held.cpu
 	return r, err
+}
+
+// layout is the value of --accounting.
+func (s size) layout() string {
+	if s.rules {
+		return "rules"
+	}
+	return "sets"
 }
 
 // least measures for all rounds and gives the least of each time, and the most
@@ -218,13 +230,15 @@ func (s size) build(dir string, args []string) error {
 	if err := s.addFlows(); err != nil {
 		return err
 	}
-	// The first run makes the sets.
+	// The first run makes the sets, or the rules.
 	if err := command("", args[0], args[1:]...); err != nil {
 		return err
 	}
-	for _, set := range trafficSets {
-		if err := addElements(set, s.clients); err != nil {
-			return err
+	if !s.rules {
+		for _, set := range trafficSets {
+			if err := addElements(set, s.clients); err != nil {
+				return err
+			}
 		}
 	}
 	// The next one meets all clients for the first time.
@@ -232,10 +246,14 @@ func (s size) build(dir string, args []string) error {
 }
 
 // listAll has the kernel list all that a run reads.
-func listAll() (time.Duration, error) {
+func (s size) listAll() (time.Duration, error) {
 	tables := []table{conntrackTable(), neighborTable()}
-	for _, set := range trafficSets {
-		tables = append(tables, elementsOf(set))
+	if s.rules {
+		tables = append(tables, trafficRules())
+	} else {
+		for _, set := range trafficSets {
+			tables = append(tables, elementsOf(set))
+		}
 	}
 	var sum time.Duration
 	for _, t := range tables {

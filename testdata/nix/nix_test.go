@@ -848,11 +848,11 @@ func TestGo(t *testing.T) {
 func TestParse(t *testing.T) {
 	t.Parallel()
 	lab.Need(t, "nix-instantiate")
-	files := strings.Fields(lab.Command(t, "git", "-C", root, "ls-files", "--cached", "--others", "--exclude-standard", "*.nix"))
+	files := strings.Fields(lab.Command(t, "find", root, "-name", "*.nix", "-not", "-path", "*/.cache/*"))
 	if len(files) < 4 {
 		t.Fatalf("found %q", files)
 	}
 	for _, file := range files {
-		lab.Command(t, "nix-instantiate", "--store", "dummy://", "--option", "build-users-group", "", "--parse", filepath.Join(root, file))
+		lab.Command(t, "nix-instantiate", "--store", "dummy://", "--option", "build-users-group", "", "--parse", file)
 	}
 }
