@@ -227,9 +227,9 @@ in
       default = "0";
       example = "60s";
       description = ''
-        How often totals and names are written to the disk. 0 is at each sample;
-        a minute spares a router's flash, and costs no totals even if the power
-        fails.
+        How often totals are written to the disk; names are when they change.
+        0 is at each sample; a minute spares a router's flash, and costs no
+        totals even if the power fails.
       '';
     };
 
