@@ -135,12 +135,7 @@ soak: build
 	SOAK_RUNS=$(SOAK_RUNS) LAB_TIME_LIMIT=2h go test -count=1 -timeout=2h -v -run='^TestSoak$$' .
 
 fuzz:
-	@for package in $$(go list ./...); do \
-		for target in $$(go test -list='^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
-			go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x $$package || exit; \
-		done; \
-	done
+	testdata/fuzz.sh $(FUZZTIME)
 
 clean:
 	rm -rf network-metrics-exporter .cache dist
