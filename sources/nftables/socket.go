@@ -80,8 +80,10 @@ func (s socket) receive(buffer []byte) ([]byte, error) {
 	var n int
 	var recvErr error
 	err = raw.Read(func(fd uintptr) (done bool) {
-		n, _, recvErr = unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
-		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
+		for recvErr = unix.EINTR; recvErr == unix.EINTR; {
+			n, _, recvErr = unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		}
+		return recvErr != unix.EAGAIN
 	})
 	switch {
 	case err != nil:
