@@ -18,16 +18,12 @@ type Scope struct {
 // that an interface that is away for a moment takes nobody with it. lan may be
 // nil.
 func NewScope(given []netip.Prefix, interfaces []string, lan *Neighborhood, last []netip.Prefix) Scope {
-	var addrs []InterfaceAddr
-	if lan != nil {
-		addrs = lan.Addrs
+	if lan == nil {
+		lan = &Neighborhood{}
 	}
 	var configured []netip.Prefix
-	for _, a := range addrs {
-		// Loopback, link-local and multicast addresses are not global.
-		if slices.Contains(interfaces, a.Interface) && a.Addr.IsGlobalUnicast() {
-			configured = append(configured, a.Network)
-		}
+	for _, a := range lan.AddrsOn(interfaces) {
+		configured = append(configured, a.Network)
 	}
 	s := Scope{never: make(map[netip.Addr]bool)}
 	for _, is4 := range []bool{true, false} {
@@ -45,11 +41,23 @@ func NewScope(given []netip.Prefix, interfaces []string, lan *Neighborhood, last
 	for _, p := range s.Networks {
 		s.exclude(p)
 	}
-	for _, a := range addrs {
+	for _, a := range lan.Addrs {
 		s.exclude(a.Network)
 		s.never[a.Addr] = true
 	}
 	return s
+}
+
+// AddrsOn gives the router's addresses on the named interfaces whose networks can
+// be those of clients: loopback, link-local and multicast addresses are not global.
+func (n *Neighborhood) AddrsOn(interfaces []string) []InterfaceAddr {
+	var addrs []InterfaceAddr
+	for _, a := range n.Addrs {
+		if slices.Contains(interfaces, a.Interface) && a.Addr.IsGlobalUnicast() {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
 }
 
 // exclude takes out the addresses of a network that stand for no host: its own

@@ -107,10 +107,7 @@ func (m Machine) networks() []Finding {
 	}
 	scope := state.NewScope(m.Networks, m.Interfaces, m.Sample.LAN, nil)
 	var findings []Finding
-	for _, a := range m.Sample.LAN.Addrs {
-		if !slices.Contains(m.Interfaces, a.Interface) || !a.Addr.IsGlobalUnicast() {
-			continue
-		}
+	for _, a := range m.Sample.LAN.AddrsOn(m.Interfaces) {
 		missed := !slices.ContainsFunc(scope.Networks, func(n netip.Prefix) bool {
 			return n.Bits() <= a.Network.Bits() && n.Contains(a.Network.Addr())
 		})

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -141,7 +142,7 @@ func (u user) may(path string, need uint32) error {
 		return nil
 	case u.known && u.uid == stat.Uid:
 		bits >>= 6
-	case u.in(stat.Gid):
+	case slices.Contains(u.gids, stat.Gid):
 		bits >>= 3
 	}
 	if bits&need != need {
@@ -155,13 +156,4 @@ func typeOf(mode uint32) fs.FileMode {
 		return fs.ModeDir
 	}
 	return 0
-}
-
-func (u user) in(gid uint32) bool {
-	for _, g := range u.gids {
-		if g == gid {
-			return true
-		}
-	}
-	return false
 }
