@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -149,10 +148,7 @@ func (d *Dir) saveNames(names map[state.Bearer]state.Name) error {
 	if bytes.Equal(file, d.names) {
 		return nil
 	}
-	err := replace(filepath.Join(d.path, namesName), 0o644, func(w io.Writer) error {
-		_, err := w.Write(file)
-		return err
-	}, 0)
+	err := replaceLocked(filepath.Join(d.path, namesName), 0o644, file)
 	if err == nil {
 		d.names = file
 	}

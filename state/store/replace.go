@@ -22,6 +22,15 @@ func Replace(path string, perm os.FileMode, content func(io.Writer) error) error
 	return replace(path, perm, content, time.Minute)
 }
 
+// replaceLocked is Replace for a file that nobody writes without the lock: what
+// others left half written, they have left for good.
+func replaceLocked(path string, perm os.FileMode, data []byte) error {
+	return replace(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}, 0)
+}
+
 // replace is Replace for one who knows from which age on a file that was not put
 // in its place never will be.
 func replace(path string, perm os.FileMode, content func(io.Writer) error, debris time.Duration) error {

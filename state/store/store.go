@@ -358,11 +358,7 @@ func (d *Dir) put(path string, l *state.Ledger) error {
 	if len(data) > maxLedger {
 		return fmt.Errorf("replace %s: %d bytes are too many", path, len(data))
 	}
-	err := replace(path, 0o600, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	}, 0)
-	if err != nil {
+	if err := replaceLocked(path, 0o600, data); err != nil {
 		return err
 	}
 	// The rename itself has to survive a power cut, or the total of before
