@@ -496,7 +496,6 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 		Default("/var/lib/network-metrics-exporter").StringVar(&e.place.Dir)
 	single(app, "checkpoint-interval", "How long the state may live in memory, on /run, between two checkpoints on the disk; 0: every run writes to the disk.", "0 or a duration such as 60s",
 		parseDuration, &e.place.Interval).Default("0")
-	e.place.Runtime, _, _ = strings.Cut(cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), "/run/network-metrics-exporter"), ":") // systemd.exec(5)
 	single(app, "conntrack-budget", "CPU time that counting flows may take, in percent of one core; what costs more is done less often.", "a number of percent from 0.1 to 100",
 		parsePercent, &e.ConntrackBudget).Default("5").PlaceHolder("PERCENT")
 	app.Flag("connections-by-protocol", "Tell the flows of each client by protocol as well.").BoolVar(&e.protocols)
@@ -521,6 +520,7 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	single(app, "forget-after", "How long an absent client stays in the metrics.", "a duration such as 168h",
 		parseDuration, &e.ForgetAfter).Default("168h")
 
+	e.place.Runtime, _, _ = strings.Cut(cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), "/run/network-metrics-exporter"), ":") // systemd.exec(5)
 	e.command, err = app.Parse(args)
 	if err == nil && !done {
 		e.given, err = given(app, args)
