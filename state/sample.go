@@ -13,8 +13,8 @@ type Source string
 // The sources, in the order in which a run asks them.
 const (
 	Neighbor  Source = "neighbor"
-	NFTables  Source = "nftables"
 	Conntrack Source = "conntrack"
+	NFTables  Source = "nftables"
 	DHCP      Source = "dhcp"
 	DNS       Source = "dns" // only with Config.ReverseDNS
 )
