@@ -11,7 +11,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 tmpfs /run
 # Some kernels have them built in.
-modprobe -a virtio_pci virtio_console virtio_rng virtio_blk 2>/dev/null
+/sbin/modprobe -a virtio_pci virtio_console virtio_rng virtio_blk 2>/dev/null
 
 # The name of a port is known only after its driver has asked for it.
 port() {
@@ -24,7 +24,7 @@ port() {
 case " $(cat /proc/cmdline) " in
 *" disk "*)
 	mkdir -p /disk /run/systemd/system/sysinit.target.wants
-	modprobe ext4
+	/sbin/modprobe ext4
 	mount -t ext4 /dev/vda /disk
 	cp /agent /run/agent
 	cat >/run/systemd/system/agent.service <<EOF_UNIT
@@ -47,8 +47,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
 touch /etc/ppp/options
-echo root:x:0:0:root:/root:/bin/sh >/etc/passwd
-echo root:x:0: >/etc/group
+printf '%s:/:/bin/sh\n' root:x:0:0: nobody:x:65534:65534: >/etc/passwd
+printf '%s\n' root:x:0: nogroup:x:65534: >/etc/group
 /agent "$(port)"
 echo "init.sh: the agent ended"
 poweroff -f

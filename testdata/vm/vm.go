@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,6 +33,36 @@ const (
 	// commandLimit bounds each command in a machine.
 	commandLimit = time.Minute
 )
+
+// insideEnv holds, in a machine of Run, the name of the test that it was booted for.
+const insideEnv = "VM_INSIDE"
+
+// runLimit bounds a test inside a machine of Run, unless go test -timeout comes first.
+const runLimit = 5 * time.Minute
+
+// Run runs f in a machine that has no disk: another process of this test binary there
+// runs this very test, so what precedes Run in the test runs there too. Nothing that
+// f tests may be skipped there.
+func Run(t *testing.T, config Config, f func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(insideEnv) == t.Name() {
+		f(t)
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Programs = append(slices.Clone(config.Programs), self)
+	limit := runLimit
+	if deadline, ok := t.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)-20*time.Second)
+	}
+	m := Boot(t, config)
+	output, err := m.command(limit, []string{insideEnv + "=" + t.Name(), "NAMESPACES=required"}, nil,
+		append([]string{self}, lab.Arguments(t.Name(), limit)...)...)
+	lab.PassOn(t, "in the machine", output, err)
+}
 
 // A Config is what a machine is made of.
 type Config struct {
