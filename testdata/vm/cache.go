@@ -58,18 +58,13 @@ func Kernel(tb testing.TB, release string) string {
 }
 
 // build returns the path of a program of this project, built for a machine.
-func build(tb testing.TB, pkg, name string) string {
+func build(tb testing.TB, pkg string) string {
 	tb.Helper()
-	path := filepath.Join(tb.TempDir(), name)
+	path := filepath.Join(tb.TempDir(), "program")
 	cmd := exec.CommandContext(tb.Context(), "go", "build", "-C", root(tb), "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("build %s: %v\n%s", pkg, err, output)
 	}
 	return path
-}
-
-func agent(tb testing.TB) string {
-	tb.Helper()
-	return build(tb, "./testdata/vm/agent", "agent")
 }

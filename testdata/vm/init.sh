@@ -44,8 +44,10 @@ EOF_UNIT
 esac
 
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir -p /dev/pts
+mkdir -p /dev/pts /var
+ln -s /run /var/run
 mount -t devpts devpts /dev/pts
+mknod /dev/ppp c 108 0
 touch /etc/ppp/options
 printf '%s:/:/bin/sh\n' root:x:0:0: nobody:x:65534:65534: >/etc/passwd
 printf '%s\n' root:x:0: nogroup:x:65534: >/etc/group

@@ -9,6 +9,7 @@ package vm
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -69,7 +70,7 @@ type Config struct {
 	Kernel   string            // the Debian release that it comes from: "bookworm"
 	Disk     string            // image of the root file system; empty: the programs below are all there is
 	Programs []string          // of this machine, with their libraries
-	Files    map[string]string // further files of this machine, by where they are in there
+	Project  map[string]string // programs of this project, as packages, by where they are in there
 	Clock    string            // what the clock says at boot, as -rtc base= of QEMU wants it; empty: the time
 }
 
@@ -88,7 +89,10 @@ type Machine struct {
 // Boot boots a machine and waits until it can run commands. It ends with the test.
 func Boot(tb testing.TB, config Config) *Machine {
 	tb.Helper()
-	lab.Need(tb, "busybox", "depmod", "qemu-system-x86_64")
+	if runtime.GOARCH != "amd64" {
+		lab.Unavailable(tb, "boot a machine of this one's programs: built for %s, want amd64", runtime.GOARCH)
+	}
+	lab.Need(tb, append([]string{"busybox", "modprobe", "qemu-system-x86_64"}, config.Programs...)...)
 	dir := tb.TempDir()
 	kernel := Kernel(tb, config.Kernel)
 	initrd := filepath.Join(dir, "initramfs")
@@ -128,21 +132,13 @@ func (config Config) writeInitramfs(tb testing.TB, kernel, path string) error {
 	if err := archive.tree(filepath.Join(kernel, "modules")); err != nil {
 		return err
 	}
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
+	if err := archive.programs(append([]string{"busybox", "modprobe"}, config.Programs...)...); err != nil {
 		return err
 	}
-	if err := archive.copy("/bin/busybox", busybox); err != nil {
-		return err
-	}
-	if err := archive.programs(append([]string{"modprobe"}, config.Programs...)...); err != nil {
-		return err
-	}
-	if err := archive.copy("/agent", agent(tb)); err != nil {
-		return err
-	}
-	for name, from := range config.Files {
-		if err := archive.copy(name, from); err != nil {
+	project := map[string]string{"/agent": "./testdata/vm/agent"}
+	maps.Copy(project, config.Project)
+	for name, pkg := range project {
+		if err := archive.copy(name, build(tb, pkg)); err != nil {
 			return err
 		}
 	}
