@@ -57,6 +57,24 @@ func Kernel(tb testing.TB, release string) string {
 	return cached(tb, filepath.Join(release, "kernel"), "kernel.sh", release)
 }
 
+// Disk returns the path of a new disk with the root file system of a Debian release, see
+// root.sh. It lasts as long as the test, and machines keep on it what they write.
+func Disk(tb testing.TB, release string) string {
+	tb.Helper()
+	lab.Need(tb, "mke2fs", "mmdebstrap", "qemu-img")
+	if os.Geteuid() != 0 {
+		lab.Unavailable(tb, "make the root file system of a Debian: want to be root")
+	}
+	Kernel(tb, release) // has the modules
+	image := cached(tb, filepath.Join(release, "root.ext4"), "root.sh", release)
+	path := filepath.Join(tb.TempDir(), "disk")
+	cmd := exec.CommandContext(tb.Context(), "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image, path)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("qemu-img: %v\n%s", err, output)
+	}
+	return path
+}
+
 // build returns the path of a program of this project, built for a machine.
 func build(tb testing.TB, pkg string) string {
 	tb.Helper()

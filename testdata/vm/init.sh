@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 #
 # The first process of a virtual machine. It starts the agent, or, where a disk is to
 # be the root, the first process there, which starts the agent as a service.
