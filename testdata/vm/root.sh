@@ -26,9 +26,11 @@ IFS=,
 mmdebstrap --quiet --mode=root --format=directory --variant=minbase --include="${packages[*]}" \
 	--aptopt='APT::Install-Recommends "false"' "$release" "$root" "$mirror"
 systemctl --quiet --root="$root" disable dnsmasq firewalld ufw
-systemctl --quiet --root="$root" mask getty@tty1.service apt-daily.timer apt-daily-upgrade.timer
+systemctl --quiet --root="$root" mask getty@tty1.service serial-getty@ttyS0.service apt-daily.timer apt-daily-upgrade.timer
 cp -r "${image%/*}/kernel/modules/lib/modules" "$root/usr/lib/"
 : >"$root/etc/machine-id" # made at the first boot
+touch "$root"/{etc,var}/.updated # what is done after an upgrade of /usr takes long
+mkdir -p "$root/var/log/journal"
 echo router >"$root/etc/hostname"
 echo '127.0.0.1 localhost router' >"$root/etc/hosts"
 mke2fs -q -t ext4 -d "$root" "$work/image" 2G

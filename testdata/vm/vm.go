@@ -111,7 +111,7 @@ func Boot(tb testing.TB, config Config) *Machine {
 		"-device", "virtio-rng-pci",
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=agent,fd=3", "-device", "virtserialport,chardev=agent,name=agent",
 	}
-	cmdline := "console=ttyS0 panic=-1"
+	cmdline := "console=ttyS0 quiet panic=-1"
 	if config.Disk != "" {
 		args = append(args, "-drive", "file="+config.Disk+",if=virtio,format=qcow2")
 		cmdline += " disk"
