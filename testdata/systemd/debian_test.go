@@ -143,27 +143,50 @@ func earlier(tb testing.TB, commit string) string {
 	return tree
 }
 
+// A step is a part of what a machine goes through.
+type step struct {
+	name string
+	test func(*testing.T, *router)
+}
+
+// follow has a router go through steps, until one fails.
+func follow(t *testing.T, r *router, steps []step) {
+	t.Helper()
+	for _, step := range steps {
+		if !t.Run(step.name, func(t *testing.T) { step.test(t, r) }) {
+			t.Logf("journal:\n%s", r.output("journalctl", "--no-pager", "--lines=40"))
+			return
+		}
+	}
+}
+
 // TestDebian follows a machine of each Debian release from the installation of the
-// version before on. It takes minutes: make test-machines runs it.
+// version before on, and beside other people's firewalls. It takes minutes:
+// make test-machines runs it.
 func TestDebian(t *testing.T) {
 	before, now := release(t, earlier(t, "5d3dad0"), "0.1"), release(t, repository, "0.2")
 	for _, name := range []string{"bookworm", "trixie"} {
+		t.Run(name+" beside firewalls", func(t *testing.T) {
+			t.Parallel()
+			d := newDebian(t, name)
+			d.pkg = now
+			follow(t, &router{d}, []step{
+				{"install", func(t *testing.T, r *router) { r.startLAN(t); install(t, r) }},
+				{"firewalls", besideFirewalls},
+			})
+		})
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDebian(t, name)
 			d.pkg = before
-			r := &router{d}
-			for _, step := range []struct {
-				name string
-				test func(*testing.T, *router)
-			}{
+			follow(t, &router{d}, []step{
 				{"version before", versionBefore},
 				{"upgrade", func(t *testing.T, r *router) { d.pkg = now; upgrade(t, r) }},
 				{"totals", totals},
 				{"show and check", showAndCheck},
 				{"Debian's node_exporter", debianExporter},
 				{"settings", shippedSettings},
-				{"interval", interval},
+				{"interval", func(t *testing.T, r *router) { intervals(t, r, updateIntervals[0], updateIntervals[5]) }},
 				{"bad settings", badSettings},
 				{"port", port},
 				{"sandbox", sandbox},
@@ -175,15 +198,7 @@ func TestDebian(t *testing.T) {
 				{"power cut", powerCut},
 				{"without a clock", withoutClock},
 				{"remove and purge", removeAndPurge},
-			} {
-				start := time.Now()
-				ok := t.Run(step.name, func(t *testing.T) { step.test(t, r) })
-				fmt.Println(name, step.name, time.Since(start))
-				if !ok {
-					t.Logf("journal:\n%s", r.output("journalctl", "--no-pager", "--lines=40"))
-					return
-				}
-			}
+			})
 		})
 	}
 }

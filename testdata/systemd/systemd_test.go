@@ -106,11 +106,7 @@ type router struct{ machine }
 
 // TestMachine follows one machine from the installation on.
 func TestMachine(t *testing.T) {
-	r := &router{newContainer(t)}
-	for _, step := range []struct {
-		name string
-		test func(*testing.T, *router)
-	}{
+	follow(t, &router{newContainer(t)}, []step{
 		{"install", install},
 		{"LAN comes late", lateLAN},
 		{"fifteen ticks", fifteenTicks},
@@ -129,12 +125,7 @@ func TestMachine(t *testing.T) {
 		{"shutdown", shutdown},
 		{"uninstall", uninstall},
 		{"Debian package", debianPackage},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.test(t, r) }) {
-			t.Logf("journal:\n%s", r.output("journalctl", "--no-pager", "--lines=20"))
-			return
-		}
-	}
+	})
 }
 
 // install starts what was installed.
@@ -299,22 +290,29 @@ func shippedSettings(t *testing.T, r *router) {
 	r.set(t)
 }
 
+// An updateInterval is a value of UPDATE_INTERVAL, and what the timer has of it.
+type updateInterval struct{ value, want string }
+
+var updateIntervals = []updateInterval{
+	{"5", "OnCalendar=*-*-* *:*:00/5 "},
+	{`"30"`, "OnCalendar=*-*-* *:*:00/30 "},
+	{"60", "OnCalendar=*-*-* *:*:00 "},
+	{"7", "OnUnitActiveUSec=7s "},
+	{"90", "OnUnitActiveUSec=1min 30s "},
+	{"2.5", "OnUnitActiveUSec=2.5"},
+	// Refused by the program, so the timer stays as it was.
+	{"0", "OnCalendar=*-*-* *:*:00/2 "},
+	{"0.01", "OnCalendar=*-*-* *:*:00/2 "},
+	{"1.2.3", "OnCalendar=*-*-* *:*:00/2 "},
+	{"2s", "OnCalendar=*-*-* *:*:00/2 "},
+	{"0.5", "OnUnitActiveUSec=500ms "},
+}
+
 // interval has the timer follow UPDATE_INTERVAL.
-func interval(t *testing.T, r *router) {
-	for _, test := range []struct{ value, want string }{
-		{"5", "OnCalendar=*-*-* *:*:00/5 "},
-		{`"30"`, "OnCalendar=*-*-* *:*:00/30 "},
-		{"60", "OnCalendar=*-*-* *:*:00 "},
-		{"7", "OnUnitActiveUSec=7s "},
-		{"90", "OnUnitActiveUSec=1min 30s "},
-		{"2.5", "OnUnitActiveUSec=2.5"},
-		// Refused by the program, so the timer stays as it was.
-		{"0", "OnCalendar=*-*-* *:*:00/2 "},
-		{"0.01", "OnCalendar=*-*-* *:*:00/2 "},
-		{"1.2.3", "OnCalendar=*-*-* *:*:00/2 "},
-		{"2s", "OnCalendar=*-*-* *:*:00/2 "},
-		{"0.5", "OnUnitActiveUSec=500ms "},
-	} {
+func interval(t *testing.T, r *router) { intervals(t, r, updateIntervals...) }
+
+func intervals(t *testing.T, r *router, tests ...updateInterval) {
+	for _, test := range tests {
 		r.set(t, "UPDATE_INTERVAL="+test.value)
 		r.run(t, "systemctl", "daemon-reload")
 		got := r.run(t, "systemctl", "show", "--property=TimersCalendar,TimersMonotonic", timer)
@@ -345,9 +343,10 @@ func badSettings(t *testing.T, r *router) {
 		}
 		return len(lines) >= 3
 	})
-	if status := r.output("systemctl", "status", "--no-pager", service); !strings.Contains(status, "status=2") || !strings.Contains(status, refusal) {
-		t.Errorf("systemctl status says\n%s\nwant status=2 and %s", status, refusal)
-	}
+	r.until(t, "systemctl status tells of it, between two ticks", func() bool {
+		status := r.output("systemctl", "status", "--no-pager", service)
+		return strings.Contains(status, "status=2") && strings.Contains(status, refusal)
+	})
 	if state := r.output("systemctl", "is-active", timer); state != "active\n" {
 		t.Errorf("the timer is %s", state)
 	}
