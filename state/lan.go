@@ -123,8 +123,13 @@ func NewScope(given []netip.Prefix, lan *LAN, last []netip.Prefix) Scope {
 // Outermost returns prefixes sorted and without those that lie inside another
 // one.
 func Outermost(prefixes []netip.Prefix) []netip.Prefix {
-	sorted := slices.SortedFunc(slices.Values(prefixes), netip.Prefix.Compare)
-	return slices.CompactFunc(sorted, func(outer, p netip.Prefix) bool { return outer.Overlaps(p) })
+	var outermost []netip.Prefix
+	for _, p := range slices.SortedFunc(slices.Values(prefixes), netip.Prefix.Compare) {
+		if n := len(outermost); n == 0 || !outermost[n-1].Overlaps(p) {
+			outermost = append(outermost, p)
+		}
+	}
+	return outermost
 }
 
 // exclude takes out the addresses of a network that stand for no host: its own
