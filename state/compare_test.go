@@ -39,7 +39,8 @@ type step struct {
 	names    []NameRecord
 	peers    []Peer
 	asked    []netip.Addr
-	loaded   bool // the counters are in objects that somebody else may have made
+	scope    []netip.Prefix // lan if empty
+	loaded   bool           // the counters are in objects that somebody else may have made
 	failed   []Source
 }
 
@@ -97,7 +98,11 @@ func play(t *testing.T, steps ...step) (*Ledger, *Report) {
 	ledger, report := &Ledger{}, (*Report)(nil)
 	for _, s := range steps {
 		now := s.sample()
-		scope := NewScope(lan, now.LAN, ledger.Networks)
+		networks := s.scope
+		if networks == nil {
+			networks = lan
+		}
+		scope := NewScope(networks, now.LAN, ledger.Networks)
 		ledger, report = Compare(ledger, now, scope, noNames(), config)
 	}
 	return ledger, report

@@ -30,6 +30,7 @@ func published(r *Report) map[netip.Addr][2]uint64 {
 
 func TestOther(t *testing.T) {
 	other := netip.Addr{}
+	both := []NeighborEntry{{Addr: laptop, MAC: laptopMAC, State: Reachable}, {Addr: phone, MAC: phoneMAC, State: Reachable}}
 	for _, test := range []struct {
 		name  string
 		max   int
@@ -68,13 +69,13 @@ func TestOther(t *testing.T) {
 			{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 1100), element(phone, Tx, 300)}},
 		}, map[netip.Addr][2]uint64{laptop: {0, 1000}, other: {0, 200}}},
 		{"what went to the others is not forgotten in the order", 1, []step{
-			{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
-			{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 190), element(phone, Tx, 200)}},
-			{at: 4, layout: Sets, counters: []Counter{element(laptop, Tx, 230), element(phone, Tx, 200)}},
+			{layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
+			{at: 2, layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 190), element(phone, Tx, 200)}},
+			{at: 4, layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 230), element(phone, Tx, 200)}},
 		}, map[netip.Addr][2]uint64{laptop: {0, 40}, other: {0, 190}}},
 		{"who has a series keeps it unless another one moved a tenth more", 1, []step{
-			{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
-			{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 219), element(phone, Tx, 200)}},
+			{layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
+			{at: 2, layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 219), element(phone, Tx, 200)}},
 		}, map[netip.Addr][2]uint64{phone: {0, 200}, other: {0, 219}}},
 		{"who is present before who moved more", 1, []step{
 			{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)},

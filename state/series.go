@@ -2,6 +2,8 @@ package state
 
 import (
 	"cmp"
+	"maps"
+	"net/netip"
 	"slices"
 )
 
@@ -62,4 +64,41 @@ func selectCandidates(all []candidate, most int) {
 	for i, c := range all {
 		*c.hasSeries = i < most
 	}
+}
+
+// ClientsToCount returns whom a run is to have counters of their own for, sorted,
+// at most Config.MaxClients: neighbours with a sign of life, the ends of flows, and
+// who had a series in the last run and is no suspect. Beyond the limit, who had a
+// series comes first, then who is certainly there. lan and flows may be nil.
+func (l *Ledger) ClientsToCount(lan *LAN, flows *TrackedFlows, scope Scope, cfg Config) []netip.Addr {
+	const isEnd, isNeighbor, isConfirmed, hadSeries = 1, 2, 4, 8
+	rank := make(map[netip.Addr]int)
+	if lan != nil {
+		for i := range lan.Neighbors {
+			n := &lan.Neighbors[i]
+			if n.MAC.IsZero() || !n.isCurrent(cfg.ForgetAfter) || n.State&(confirmed|Stale) == 0 || !scope.Contains(n.Addr) {
+				continue
+			}
+			rank[n.Addr] |= isNeighbor
+			if n.State&confirmed != 0 {
+				rank[n.Addr] |= isConfirmed
+			}
+		}
+	}
+	if flows != nil {
+		for addr := range flows.Active {
+			rank[addr] |= isEnd
+		}
+	}
+	for i := range l.Clients {
+		if c := &l.Clients[i]; c.HasSeries && !c.isSuspect() {
+			rank[c.Addr] |= hadSeries
+		}
+	}
+	addrs := slices.SortedFunc(maps.Keys(rank), func(a, b netip.Addr) int {
+		return cmp.Or(cmp.Compare(rank[b], rank[a]), a.Compare(b))
+	})
+	addrs = addrs[:min(len(addrs), cfg.MaxClients)]
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
 }
