@@ -21,28 +21,39 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	if len(file) > maxLedger {
 		return fmt.Errorf("replace %s: %d bytes are too many", d.paths.ledger(), len(file))
 	}
-	if d.paths.Interval == 0 {
-		if err := d.keepPrevious(); err != nil {
-			return err
-		}
-		if err := replaceDurably(d.paths.ledger(), file); err != nil {
-			return err
-		}
-		d.outdated = append(d.outdated, d.paths.volatile(d.instance))
-	} else {
-		if l.IsCheckpoint() || d.unsaved {
-			for _, path := range []string{d.paths.ledger(), d.paths.previous()} {
-				if err := replaceDurably(path, file); err != nil {
-					return err
-				}
-			}
-		}
-		if err := replaceDurably(d.paths.volatile(d.instance), file); err != nil {
+	save := d.saveThrough
+	if d.paths.Interval > 0 {
+		save = d.saveVolatile
+	}
+	if err := save(l, file); err != nil {
+		return err
+	}
+	return d.removeOutdated()
+}
+
+// saveThrough replaces the ledger in the state directory.
+func (d *Dir) saveThrough(_ *state.Ledger, file []byte) error {
+	if err := d.keepPrevious(); err != nil {
+		return err
+	}
+	d.outdated = append(d.outdated, d.paths.volatile(d.instance))
+	return replaceDurably(d.paths.ledger(), file)
+}
+
+// saveVolatile replaces the ledger in the runtime directory, and that in the state
+// directory if this one is a checkpoint or the last checkpoint did not get there.
+func (d *Dir) saveVolatile(l *state.Ledger, file []byte) error {
+	paths := []string{d.paths.volatile(d.instance)}
+	if l.IsCheckpoint() || d.unsaved {
+		paths = append(paths, d.paths.previous(), d.paths.ledger())
+	}
+	for _, path := range paths {
+		if err := replaceDurably(path, file); err != nil {
 			return err
 		}
 	}
 	d.unsaved = false
-	return d.removeOutdated()
+	return nil
 }
 
 // keepPrevious gives the ledger in the state directory its second name. Where there
