@@ -53,8 +53,11 @@ func (s step) sample() *Sample {
 	}
 	uptime := time.Duration(s.at * float64(time.Second))
 	now := &Sample{
-		Instant:    Instant{Boot: boot, Uptime: 1000*time.Second + uptime, Wall: noon.Add(uptime + s.wall)},
-		LAN:        &LAN{Neighbors: s.lan, Peers: s.peers},
+		Instant: Instant{Boot: boot, Uptime: 1000*time.Second + uptime, Wall: noon.Add(uptime + s.wall)},
+		LAN: &LAN{
+			Neighbors: slices.SortedStableFunc(slices.Values(s.lan), func(a, b NeighborEntry) int { return a.Addr.Compare(b.Addr) }),
+			Peers:     s.peers,
+		},
 		Accounting: &Accounting{Layout: Rules, Counters: slices.SortedFunc(slices.Values(s.counters), Counter.Compare)},
 		Conntrack:  &TrackedFlows{Active: s.flows, Uptime: 1000*time.Second + uptime},
 		Names:      s.names,

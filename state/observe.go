@@ -74,8 +74,7 @@ func (c *comparison) newSources() *sources {
 		}
 	}
 	if lan := c.now.LAN; lan != nil {
-		s.neighbors.rest = slices.SortedStableFunc(slices.Values(lan.Neighbors), func(a, b NeighborEntry) int { return a.Addr.Compare(b.Addr) })
-		s.peers.rest = slices.SortedStableFunc(slices.Values(lan.Peers), func(a, b Peer) int { return a.Addr.Compare(b.Addr) })
+		s.neighbors.rest, s.peers.rest = lan.Neighbors, lan.Peers
 	}
 	return s
 }
