@@ -211,6 +211,21 @@ type Assignment struct {
 	Source NameSource
 }
 
+// NameRecord is one entry of a lease or hosts file, or an answer of DNS.
+type NameRecord struct {
+	Addr   netip.Addr // zero: the device wherever it is
+	MAC    MAC        // zero: whatever device has the address. Never out of a DUID.
+	Name   string     // as it was written; empty: the record only gives Addr to MAC
+	Source NameSource // FromHosts, FromDHCP or FromDNS
+}
+
+// Peer is an inner address of a WireGuard peer: an allowed IP that is a single host.
+type Peer struct {
+	Addr      netip.Addr
+	Interface string
+	Handshake time.Duration // how long ago the latest handshake was; negative: never
+}
+
 // MAC is an EUI-48 link-layer address. The zero MAC means that none is known.
 type MAC [6]byte
 
