@@ -39,38 +39,37 @@ var (
 // something. Of a symbolic link the directories of the link and of its target have
 // to be safe. An error satisfies fs.ErrNotExist or fs.ErrPermission where it is of
 // that kind.
-func open(path string) (*os.File, error) {
+func open(path string) (f *os.File, size int64, err error) {
 	name := path
 	for range maxLinks {
-		next, f, err := openEntry(name)
-		if err != nil {
-			return nil, fmt.Errorf("open %q: %w", path, err)
+		var stat unix.Stat_t
+		if name, f, err = openEntry(name, &stat); err != nil {
+			return nil, 0, fmt.Errorf("open %q: %w", path, err)
 		}
 		if f != nil {
-			return f, nil
+			return f, stat.Size, nil
 		}
-		name = next
 	}
-	return nil, fmt.Errorf("open %q: %w", path, unix.ELOOP)
+	return nil, 0, fmt.Errorf("open %q: %w", path, unix.ELOOP)
 }
 
 // openEntry opens the file at path, or returns where it leads if it is a symbolic
 // link.
-func openEntry(path string) (next string, f *os.File, err error) {
+func openEntry(path string, stat *unix.Stat_t) (next string, f *os.File, err error) {
 	dirPath, base := filepath.Split(path)
 	dir, err := unix.Open(filepath.Clean(dirPath), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", nil, hidden(err)
 	}
 	defer unix.Close(dir)
-	var dirStat, stat unix.Stat_t
+	var dirStat unix.Stat_t
 	if err := unix.Fstat(dir, &dirStat); err != nil {
 		return "", nil, err
 	}
-	if err := unix.Fstatat(dir, base, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fstatat(dir, base, stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return "", nil, hidden(err)
 	}
-	if anybodyPuts(&dirStat, &stat) {
+	if anybodyPuts(&dirStat, stat) {
 		return "", nil, errWorldWrites
 	}
 	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
@@ -84,7 +83,7 @@ func openEntry(path string) (next string, f *os.File, err error) {
 		}
 		return next, nil, nil
 	}
-	if err := regular(&stat); err != nil {
+	if err := regular(stat); err != nil {
 		return "", nil, err
 	}
 	fd, err := unix.Openat(dir, base, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -93,7 +92,7 @@ func openEntry(path string) (next string, f *os.File, err error) {
 	}
 	f = os.NewFile(uintptr(fd), path)
 	// It may have been replaced since it was looked at.
-	if err := errors.Join(unix.Fstat(fd, &stat), regular(&stat)); err != nil {
+	if err := errors.Join(unix.Fstat(fd, stat), regular(stat)); err != nil {
 		f.Close()
 		return "", nil, err
 	}
@@ -136,18 +135,14 @@ func regular(stat *unix.Stat_t) error {
 	}
 }
 
-// load reads a file. Of one that is too large it returns the first whole lines
-// together with errTooLarge.
+// load reads a file of a size. Of one that is too large it returns the first whole
+// lines together with errTooLarge.
 //
 // One read(2) gets a file whole, so that it is rare for dnsmasq, which writes in
 // place, to change it meanwhile.
-func load(f *os.File) (string, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	text, err := section(f, 0, min(info.Size(), maxFile))
-	if err == nil && info.Size() > maxFile {
+func load(f io.ReaderAt, size int64) (string, error) {
+	text, err := section(f, 0, min(size, maxFile))
+	if err == nil && size > maxFile {
 		text, err = text[:strings.LastIndexByte(text, '\n')+1], errTooLarge
 	}
 	return text, err
@@ -155,18 +150,15 @@ func load(f *os.File) (string, error) {
 
 // loadEnd returns the last whole lines of a file that is too large together with
 // errKeptNewest.
-func loadEnd(f *os.File) (string, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	text, err := section(f, info.Size()-maxFile, maxFile)
+func loadEnd(f io.ReaderAt, size int64) (string, error) {
+	text, err := section(f, size-maxFile, maxFile)
 	_, text, _ = strings.Cut(text, "\n") // the first line began before
 	return text, cmp.Or(err, errKeptNewest)
 }
 
-// section reads n bytes from an offset on, or as many as there are.
-func section(f *os.File, offset, n int64) (string, error) {
+// section reads n bytes from an offset on, or as many as there are. An error comes
+// together with what was read before it.
+func section(f io.ReaderAt, offset, n int64) (string, error) {
 	buf := make([]byte, n)
 	got, err := f.ReadAt(buf, offset)
 	if err == io.EOF {

@@ -3,18 +3,20 @@ package dhcp
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
-	"network-metrics-exporter/testdata/lab"
 )
 
 // write makes a file that holds text and returns its path.
@@ -118,13 +120,122 @@ func TestOpenSafe(t *testing.T) {
 	}
 }
 
-// TestOpenOfOthers has another user's file in a directory like /tmp, and directories
-// and files that may not be looked at.
-func TestOpenOfOthers(t *testing.T) {
-	t.Parallel()
-	lab.Namespace(t, func(t *testing.T) {
-		lab.Need(t, "setpriv")
-	})
+// TestAnybodyPuts has files of several users in directories of several kinds.
+func TestAnybodyPuts(t *testing.T) {
+	const server, attacker = 101, 1001
+	own := uint32(os.Geteuid())
+	for _, test := range []struct {
+		dirMode, dirUser, fileUser uint32
+		want                       bool
+	}{
+		{0o755, 0, server, false},
+		{0o755, server, 0, false},
+		{0o775, server, attacker, false}, // of the server's group
+		{0o1775, 0, attacker, false},
+		{0o777, 0, 0, true},
+		{0o702, server, server, true},
+		{0o1777, 0, 0, false},
+		{0o1777, server, server, false},
+		{0o1777, server, own, false},
+		{0o1777, 0, attacker, true},
+	} {
+		dir := unix.Stat_t{Mode: unix.S_IFDIR | test.dirMode, Uid: test.dirUser}
+		file := unix.Stat_t{Mode: unix.S_IFREG | 0o644, Uid: test.fileUser}
+		if got := anybodyPuts(&dir, &file); got != test.want {
+			t.Errorf("%+v: got %t", test, got)
+		}
+	}
+}
+
+// TestReadForbidden has files and directories that may not be read.
+func TestReadForbidden(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir+"/leases", "0 02:00:5e:10:00:01 192.168.77.1 a *\n")
+	read := func() error {
+		done := make(chan error)
+		go func() {
+			// Never unlocked: the thread ends with this goroutine.
+			runtime.LockOSThread()
+			f := File{Path: path}
+			var noCapabilities [2]unix.CapUserData
+			err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &noCapabilities[0])
+			if err == nil {
+				readLeases(&f, now)
+				err = f.Err
+			}
+			done <- err
+		}()
+		return <-done
+	}
+	chmod := func(path string, mode fs.FileMode) {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	chmod(path, 0)
+	if err := read(); !errors.Is(err, fs.ErrPermission) || errors.Is(err, errHidden) {
+		t.Errorf("a file that may not be read: got %v", err)
+	}
+	chmod(dir, 0)
+	defer chmod(dir, 0o700)
+	if err := read(); !errors.Is(err, fs.ErrPermission) || !errors.Is(err, errHidden) {
+		t.Errorf("a directory that may not be searched: got %v", err)
+	}
+	want := fmt.Sprintf("open %q: permission denied: its directory may not be searched", path)
+	if diff := cmp.Diff(want, message(read())); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+}
+
+// broken is a disk that fails in the middle of a file.
+type broken string
+
+func (b broken) ReadAt(p []byte, offset int64) (int, error) {
+	return copy(p, b[offset:]), syscall.EIO
+}
+
+func TestLoadBroken(t *testing.T) {
+	const text = "192.168.77.1 a\n192.168.77.2 b"
+	for name, load := range map[string]func(io.ReaderAt, int64) (string, error){"start": load, "end": loadEnd} {
+		got, err := load(broken(text), maxFile)
+		if !errors.Is(err, syscall.EIO) || !strings.HasSuffix(text, got) || got == "" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+// TestReadHuge has files of a tebibyte, most of it a hole.
+func TestReadHuge(t *testing.T) {
+	for name, head := range map[string]string{
+		"dnsmasq": "0 02:00:5e:10:00:01 192.168.77.1 a *\n",
+		"Kea":     "address,hwaddr,hostname\n192.168.77.1,02:00:5e:10:00:01,a\n",
+		"JSON":    `{"version":1}` + "\n",
+		"nothing": "",
+	} {
+		path := write(t, filepath.Join(t.TempDir(), "leases"), head)
+		if err := os.Truncate(path, 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []func(*File){
+			func(f *File) { readHosts(f) },
+			func(f *File) { readLeases(f, now) },
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			f := File{Path: path}
+			kind(&f)
+			runtime.ReadMemStats(&after)
+			if f.Err == nil {
+				t.Errorf("%s: no error", name)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc; got > 5*maxFile {
+				t.Errorf("%s: allocated %d bytes", name, got)
+			}
+		}
+	}
 }
 
 // TestReadLarge holds that the newest leases of a file that a server appends to are

@@ -25,13 +25,13 @@ const wantHosts = `"IP NAME", "MAC NAME" or "MAC,NAME,IP"`
 // Aliases are left out, and so are loopback, multicast and unspecified addresses,
 // which no client has but /etc/hosts does.
 func readHosts(f *File) []state.NameRecord {
-	file, err := open(f.Path)
+	file, size, err := open(f.Path)
 	if err != nil {
 		f.Err = err
 		return nil
 	}
 	defer file.Close()
-	text, err := load(file)
+	text, err := load(file, size)
 	if err != nil {
 		f.Err = fmt.Errorf("read %q: %w", f.Path, err)
 	}

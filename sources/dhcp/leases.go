@@ -53,12 +53,12 @@ type leaseFile struct {
 // both an error and a text.
 func loadLeases(path string) (leaseFile, error) {
 	l := leaseFile{path: path}
-	f, err := open(path)
+	f, size, err := open(path)
 	if err != nil {
 		return l, err
 	}
 	defer f.Close()
-	l.text, err = load(f)
+	l.text, err = load(f, size)
 	if err != nil && l.text == "" {
 		return l, fmt.Errorf("read %q: %w", path, err)
 	}
@@ -69,7 +69,7 @@ func loadLeases(path string) (leaseFile, error) {
 	}
 	if err != nil && l.format.newestLast {
 		header, _, _ := strings.Cut(l.text, "\n")
-		l.text, err = loadEnd(f)
+		l.text, err = loadEnd(f, size)
 		if l.format.header {
 			l.text = header + "\n" + l.text
 		}
