@@ -8,52 +8,76 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// adguardFile is leases.json of AdGuard Home (jsonLeasesData in its package
-// dhcpsvc), since version 0.108; before, it wrote another file, leases.db.
-type adguardFile struct {
-	Leases []adguardLease `json:"leases"`
-}
-
+// adguardLease is a lease of AdGuard Home.
 type adguardLease struct {
-	Expires  string `json:"expires"` // RFC 3339; empty if Static
-	IP       string `json:"ip"`
-	Hostname string `json:"hostname"`
-	MAC      string `json:"mac"`
-	Static   bool   `json:"static"`
+	ip, mac, hostname string
+	expires           string // RFC 3339; empty if static
+	static            bool   // an entry of the configuration
 }
 
-// parseAdGuard reads leases of AdGuard Home: those that it was configured with are
-// static entries. It keeps a lease that has ended until it needs the address.
+// parseAdGuard reads leases.json of AdGuard Home (jsonLeasesData in its package
+// dhcpsvc). The leases that it was configured with are static entries. It keeps a lease
+// that has ended until it needs the address.
 func parseAdGuard(t *leaseTable, text string, now state.Instant) error {
-	var file adguardFile
-	err := decodeJSON(text, &file)
 	bad := badEntries{what: "lease", want: `"ip", "mac" and "expires"`}
-	for _, l := range file.Leases {
-		bad.read++
-		r := state.NameRecord{Name: l.Hostname, Source: state.FromHosts}
-		ended, ok := false, true
-		if !l.Static {
-			r.Source = state.FromDHCP
-			ended, ok = l.ended(now)
+	r := jsonReader{text: text}
+	r.object(func(name string) {
+		if name != "leases" {
+			r.skip()
+			return
 		}
-		addr, addrErr := netip.ParseAddr(l.IP)
-		mac, isMAC := parseMAC(l.MAC)
-		if !ok || addrErr != nil || addr.Zone() != "" || !isMAC {
-			bad.add()
-			continue
-		}
-		r.Addr, r.MAC = addr.Unmap(), mac
-		if ended {
-			t.end(r.Addr)
-		} else {
-			t.put(r)
-		}
-	}
-	return cmp.Or(bad.err(), err)
+		r.array(func() {
+			bad.read++
+			if l := readAdguardLease(&r); !r.bad && !l.putInto(t, now) {
+				bad.add()
+			}
+		})
+	})
+	return cmp.Or(r.err(), bad.err())
 }
 
-// ended reports whether a lease that is not static has ended.
-func (l *adguardLease) ended(now state.Instant) (ended, ok bool) {
-	end, err := time.Parse(time.RFC3339, l.Expires)
-	return !now.Wall.IsZero() && end.Before(now.Wall), err == nil
+// readAdguardLease reads an element of leases (jsonLease).
+func readAdguardLease(r *jsonReader) (l adguardLease) {
+	r.object(func(name string) {
+		switch name {
+		case "ip":
+			l.ip = r.string()
+		case "mac":
+			l.mac = r.string()
+		case "hostname":
+			l.hostname = r.string()
+		case "expires":
+			l.expires = r.string()
+		case "static":
+			l.static = r.bool()
+		default:
+			r.skip()
+		}
+	})
+	return l
+}
+
+// putInto puts a lease into the table if it is a current one. It reports false if
+// the lease makes no sense.
+func (l *adguardLease) putInto(t *leaseTable, now state.Instant) bool {
+	addr, err := netip.ParseAddr(l.ip)
+	mac, ok := parseMAC(l.mac)
+	if err != nil || addr.Zone() != "" || !ok {
+		return false
+	}
+	addr = addr.Unmap()
+	if l.static {
+		t.put(state.NameRecord{Addr: addr, MAC: mac, Name: l.hostname, Source: state.FromHosts})
+		return true
+	}
+	end, err := time.Parse(time.RFC3339, l.expires)
+	switch {
+	case err != nil:
+		return false
+	case !now.Wall.IsZero() && end.Before(now.Wall):
+		t.end(addr)
+	default:
+		t.put(state.NameRecord{Addr: addr, MAC: mac, Name: l.hostname, Source: state.FromDHCP})
+	}
+	return true
 }

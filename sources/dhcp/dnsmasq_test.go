@@ -170,7 +170,7 @@ func FuzzDnsmasq(f *testing.F) {
 		if err := parseDnsmasq(&more, string(file)+"\nbad line\n", now); err == nil {
 			t.Error("no error of a bad line")
 		}
-		if n := len(more.leases); n < len(records) || n > len(records)+1 {
+		if n := len(more.index); n < len(records) || n > len(records)+1 {
 			t.Errorf("got %v, with a bad line %d leases", records, n)
 		}
 	})

@@ -1,7 +1,6 @@
 package dhcp
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -92,19 +91,4 @@ func firstWord(text string) string {
 		}
 	}
 	return ""
-}
-
-// firstKey returns the first name in a JSON object.
-func firstKey(text string) string {
-	d := json.NewDecoder(strings.NewReader(text))
-	_, err := d.Token() // the brace
-	if err != nil {
-		return ""
-	}
-	key, err := d.Token()
-	if err != nil {
-		return ""
-	}
-	name, _ := key.(string)
-	return name
 }

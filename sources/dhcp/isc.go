@@ -25,7 +25,8 @@ func parseISC(t *leaseTable, text string, now state.Instant) error {
 		if !strings.HasSuffix(line, "\n") {
 			break
 		}
-		if addr, ok := iscBegin(line); ok {
+		statement := strings.TrimSpace(line)
+		if addr, ok := iscBegin(line, statement); ok {
 			l = &iscLease{addr: addr, depth: 1, active: true}
 			if !addr.IsValid() {
 				bad.add()
@@ -35,7 +36,7 @@ func parseISC(t *leaseTable, text string, now state.Instant) error {
 		if l.depth == 0 {
 			continue
 		}
-		if !l.add(strings.TrimSpace(line)) {
+		if !l.add(statement) {
 			bad.add()
 		}
 		if l.depth == 0 && l.addr.IsValid() {
@@ -56,17 +57,21 @@ type iscLease struct {
 	dnsName string // what dhcpd called it in DNS
 }
 
-// iscBegin reports whether a lease begins at a line, and of which address.
-func iscBegin(line string) (addr netip.Addr, ok bool) {
-	text, ok := strings.CutPrefix(line, "lease ")
+// iscBegin reports whether a lease begins at a line, which holds a statement, and of
+// which address. An address that makes no sense is zero.
+func iscBegin(line, statement string) (addr netip.Addr, ok bool) {
+	text, ok := strings.CutPrefix(line, "lease ") // wherever the last one broke off
 	if !ok {
-		text, ok = strings.CutPrefix(strings.TrimSpace(line), "iaaddr ")
+		text, ok = strings.CutPrefix(statement, "iaaddr ")
 	}
-	text, braced := strings.CutSuffix(strings.TrimSpace(text), "{")
-	if !ok || !braced {
+	if !ok {
 		return addr, false
 	}
-	addr, err := netip.ParseAddr(strings.TrimSpace(text))
+	text, ok = strings.CutSuffix(strings.TrimSpace(text), " {")
+	if !ok {
+		return addr, false
+	}
+	addr, err := netip.ParseAddr(text)
 	if err != nil || addr.Zone() != "" {
 		return netip.Addr{}, true
 	}

@@ -87,8 +87,8 @@ func TestISCWithoutClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	var leases leaseTable
-	if err := parseISC(&leases, string(file), state.Instant{Uptime: 1}); err != nil || len(leases.leases) != 3 {
-		t.Errorf("got %v, %v", leases.leases, err)
+	if err := parseISC(&leases, string(file), state.Instant{Uptime: 1}); err != nil || len(leases.index) != 3 {
+		t.Errorf("got %v, %v", leases.records, err)
 	}
 }
 

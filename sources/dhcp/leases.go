@@ -1,7 +1,6 @@
 package dhcp
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +39,7 @@ func readLeases(f *File, now state.Instant) []state.NameRecord {
 		}
 	}
 	f.Err = errors.Join(errs...)
-	return t.records(first.format.newestLast)
+	return t.leases(first.format.newestLast)
 }
 
 // leaseFile is what was read of a lease file.
@@ -82,46 +81,49 @@ func loadLeases(path string) (leaseFile, error) {
 
 // leaseTable has the newest lease of each address.
 type leaseTable struct {
-	leases map[netip.Addr]lease
-	number int // of the lease put last
-}
-
-// lease is a record and its place in the order in which leases were put.
-type lease struct {
-	state.NameRecord
-	number int
+	records []state.NameRecord // in the order in which they were put; without Addr: superseded
+	index   map[netip.Addr]int // where that of an address is
 }
 
 // put makes a lease that of its address, which has to be valid.
 func (t *leaseTable) put(r state.NameRecord) {
+	t.end(r.Addr)
 	if r.Name == "" && r.MAC.IsZero() {
-		t.end(r.Addr) // it says nothing
-		return
+		return // it says nothing
 	}
-	if t.leases == nil {
-		t.leases = make(map[netip.Addr]lease)
+	if t.index == nil {
+		t.index = make(map[netip.Addr]int)
 	}
-	t.number++
-	t.leases[r.Addr] = lease{r, t.number}
+	t.index[r.Addr] = len(t.records)
+	t.records = append(t.records, r)
 }
 
 // end takes the lease of an address away.
-func (t *leaseTable) end(addr netip.Addr) { delete(t.leases, addr) }
+func (t *leaseTable) end(addr netip.Addr) {
+	if i, ok := t.index[addr]; ok {
+		t.records[i] = state.NameRecord{}
+		delete(t.index, addr)
+	}
+	// What a server appends to may say the same for ever.
+	if len(t.records) > 2*len(t.index)+1024 {
+		t.compact()
+	}
+}
 
-// records returns the leases in the order in which they were put, or the last one
-// first.
-func (t *leaseTable) records(lastFirst bool) []state.NameRecord {
-	leases := make([]lease, 0, len(t.leases))
-	for _, l := range t.leases {
-		leases = append(leases, l)
+// compact removes what was superseded.
+func (t *leaseTable) compact() {
+	t.records = slices.DeleteFunc(t.records, func(r state.NameRecord) bool { return !r.Addr.IsValid() })
+	for i, r := range t.records {
+		t.index[r.Addr] = i
 	}
-	slices.SortFunc(leases, func(a, b lease) int { return cmp.Compare(a.number, b.number) })
+}
+
+// leases returns the leases in the order in which they were put, or the last one
+// first. It is the last thing that is done with the table.
+func (t *leaseTable) leases(lastFirst bool) []state.NameRecord {
+	t.compact()
 	if lastFirst {
-		slices.Reverse(leases)
+		slices.Reverse(t.records)
 	}
-	records := make([]state.NameRecord, len(leases))
-	for i, l := range leases {
-		records[i] = l.NameRecord
-	}
-	return records
+	return t.records
 }

@@ -48,14 +48,16 @@ func TestParseNetworkd(t *testing.T) {
 		{name: "InfiniBand", file: with(`"HardwareAddressType":1,`, `"HardwareAddressType":32,`), want: []state.NameRecord{dhcp("192.168.77.2", "", "phone")}},
 		{name: "escapes", file: with(`"phone"`, `"K\u00fcche\u0000\""`), want: []state.NameRecord{dhcp("192.168.77.2", "02:00:5e:10:00:01", "Küche\x00\"")}},
 		{name: "bad leases", file: head + phone + `,{"Hostname":"a"},{"Address":[192,168,77],"Hostname":"b"},{"Address":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1]}` + tail, want: named, err: "lease 2 and 2 more: " + want},
-		{name: "a value of another type", file: with(`"Hostname":"phone"`, `"Hostname":7`), want: []state.NameRecord{dhcp("192.168.77.2", "02:00:5e:10:00:01", "")}, err: "byte 165: want a value of another type"},
-		{name: "cut", file: head + phone, err: "byte 326: want JSON"},
+		{name: "a value of another type", file: with(`"Hostname":"phone"`, `"Hostname":7`), want: []state.NameRecord{dhcp("192.168.77.2", "02:00:5e:10:00:01", "")}},
+		{name: "an octet that is none", file: with("[192,168,77,2]", "[192,168,77,256]"), err: "lease 1: " + want},
+		{name: "cut in a lease", file: head + phone + "," + phone[:len(phone)-3], want: named, err: "byte 553: want JSON"},
+		{name: "cut", file: head + phone, want: named, err: "byte 327: want JSON"},
 	})
 }
 
 // Without a wall clock to trust only the boot clock ends a lease.
 func TestNetworkdWithoutClock(t *testing.T) {
-	lease := networkdLease{ExpirationUSec: 1, ExpirationRealtimeUSec: 1}
+	lease := networkdLease{bootEnd: 1, clockEnd: 1}
 	at := state.Instant{Boot: now.Boot, Uptime: now.Uptime}
 	if !lease.ended(now.Boot, at) || lease.ended("another", at) {
 		t.Errorf("ended: %t in this boot, %t in another", lease.ended(now.Boot, at), lease.ended("another", at))
