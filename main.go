@@ -191,6 +191,11 @@ func (e *exporter) check() error {
 		e.log.Error("nothing examined", "err", err)
 		return err
 	}
+	_, read, _ := dhcp.Read(now.Instant, e.leases, e.hosts)
+	var files []health.NameFile
+	for _, f := range read {
+		files = append(files, health.NameFile{Kind: string(f.Kind), Path: f.Path, Given: f.Given, Names: make([]state.Assignment, f.Records), Err: f.Err})
+	}
 	findings := health.Examine(health.Machine{
 		Config:     e.Config,
 		Interfaces: e.interfaces,
@@ -199,7 +204,7 @@ func (e *exporter) check() error {
 		Output:     e.output,
 		StateDir:   e.place.Dir,
 		Port:       e.port,
-		Files:      e.nameFiles(),
+		Files:      files,
 		Sample:     now,
 		Last:       e.last,
 		LastErr:    e.lastErr,
@@ -379,7 +384,7 @@ func (e *exporter) ask(last *state.Ledger) (*state.Sample, state.Scope, error) {
 		}
 		return nftables.Account(plan)
 	})
-	s.Names = probe(&s, state.DHCP, e.names)
+	s.Names = probe(&s, state.DHCP, func() ([]state.Assignment, error) { return e.names(s.Instant) })
 	if e.ReverseDNS {
 		s.Asked = state.Questions(last, &s, scope, e.Config)
 		s.Names = append(s.Names, probe(&s, state.DNS, func() ([]state.Assignment, error) {
@@ -408,37 +413,16 @@ func withCapability(err error) error {
 	return err
 }
 
-// Where dnsmasq is usually told to keep names. A machine need not have these.
-const (
-	usualLeases = "/var/lib/dnsmasq/dnsmasq.leases"
-	usualHosts  = "/var/lib/dnsmasq/dhcp-hosts"
-)
-
 // names gives what the files say that name clients.
-func (e *exporter) names() ([]state.Assignment, error) {
+func (e *exporter) names(now state.Instant) ([]state.Assignment, error) {
+	records, _, err := dhcp.Read(now, e.leases, e.hosts)
 	var names []state.Assignment
-	var errs []error
-	for _, f := range e.nameFiles() {
-		names = append(names, f.Names...)
-		if f.Given || !errors.Is(f.Err, fs.ErrNotExist) {
-			errs = append(errs, f.Err)
+	for _, r := range records {
+		if r.Name != "" {
+			names = append(names, state.Assignment{Addr: r.Addr, MAC: r.MAC, Name: r.Name, Source: r.Source})
 		}
 	}
-	return names, errors.Join(errs...)
-}
-
-// nameFiles reads the files that name clients, those first that the user wrote.
-func (e *exporter) nameFiles() []health.NameFile {
-	var files []health.NameFile
-	read := func(kind string, paths []string, usual string, parse func(string) ([]state.Assignment, error)) {
-		for _, path := range paths {
-			names, err := parse(path)
-			files = append(files, health.NameFile{Kind: kind, Path: path, Given: path != usual, Names: names, Err: err})
-		}
-	}
-	read("hosts", e.hosts, usualHosts, dhcp.ReadHosts)
-	read("leases", e.leases, usualLeases, dhcp.ReadLeases)
-	return files
+	return names, err
 }
 
 // The commands. The one that has no name takes a sample.
@@ -506,9 +490,9 @@ func (e *exporter) parse(args []string) (done bool, err error) {
 	single(app, "accounting", "How bytes are counted: in sets or by rules, which are set up and kept up; off reads what is there and writes nothing.", "sets, rules or off",
 		parseLayout, &e.accounting).Default(string(state.Sets))
 	app.Flag("leases", "File of dnsmasq's or Kea's leases. Repeatable.").
-		Default(usualLeases).StringsVar(&e.leases)
+		PlaceHolder("PATH").StringsVar(&e.leases)
 	app.Flag("hosts", "File of static names, in the format of hosts(5) or of dnsmasq's dhcp-host. Repeatable.").
-		Default(usualHosts).StringsVar(&e.hosts)
+		PlaceHolder("PATH").StringsVar(&e.hosts)
 	app.Flag("reverse-dns", "Ask the system's resolver for the names of clients that nobody else names.").BoolVar(&e.ReverseDNS)
 	single(app, "interval", "Planned time between two runs.", "a number of seconds from 0.1 to 86400",
 		parseSeconds, &e.Interval).Envar("UPDATE_INTERVAL").Default("2")
