@@ -19,7 +19,7 @@ const (
 
 	// batchSize is how many series are rendered at a time: a page of any length
 	// takes the memory of these.
-	batchSize = 256
+	batchSize = 64
 )
 
 // page is a text in the making: families are put in one after the other, each
