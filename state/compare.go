@@ -18,6 +18,11 @@ type Config struct {
 	ReverseDNS   bool          // whether DNS is asked for names that nobody else knows
 	// ConntrackBudget is what counting flows may cost, in percent of one core.
 	ConntrackBudget float64
+	Accounting      Layout
+	PeriodStart     int // day of the month, from 1 to 31
+	// CheckpointInterval is the time between two ledgers that reach the disk; 0:
+	// every one does.
+	CheckpointInterval time.Duration
 }
 
 // Overdue is the age beyond which the last sample is too old to tell of now: ten

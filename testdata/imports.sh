@@ -23,6 +23,7 @@ allowed=(
 
 	'/state/.* /state'
 	'/state/(store|metrics) github.com/google/renameio/v2'
+	'/state/settings github.com/prometheus/common/(model|promslog)'
 	'/state/table golang.org/x/text/width'
 	'/state/metrics github.com/prometheus/(client_model/go|common/expfmt)'
 )
