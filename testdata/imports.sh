@@ -14,8 +14,7 @@ allowed=(
 	'.* [a-z0-9]+(/[a-z0-9]+)*' # the standard library
 
 	'main /(sources|state)(/.*)?'
-	'main github.com/(alecthomas/kingpin/v2|prometheus/common/(model|promslog(/flag)?|version))'
-	'main golang.org/x/sys/unix'
+	'main github.com/prometheus/common/(promslog|version)'
 
 	'/sources/.* /state'
 	"/sources/.* $kernel(/.*)?"

@@ -40,7 +40,7 @@ func (f explicitFlag) String() string {
 
 // bad returns the error that says so of the value.
 func (f explicitFlag) bad() error {
-	return fmt.Errorf("%s: want %s", printable(f.String()), f.wanted())
+	return fmt.Errorf("%s: want %s", sanitize(f.String()), f.wanted())
 }
 
 // good reports whether the flag takes the value.
@@ -54,8 +54,8 @@ func (f *flag) wanted() string {
 	return f.want
 }
 
-// printable returns a text that stays on its line and steers no terminal.
-func printable(text string) string {
+// sanitize returns a text that stays on its line and steers no terminal.
+func sanitize(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
 		text = strconv.Quote(text)
 		return text[1 : len(text)-1]
@@ -103,7 +103,7 @@ func readCommandLine(args []string, workDir string) (line commandLine, err error
 	}
 	for _, f := range line.flags {
 		if !f.of(line.command) {
-			return line, fmt.Errorf("%s: want it with the command %s only", printable(f.String()), commandNames(f.commands))
+			return line, fmt.Errorf("%s: want it with the command %s only", sanitize(f.String()), commandNames(f.commands))
 		}
 	}
 	return line, nil
@@ -113,14 +113,14 @@ func readCommandLine(args []string, workDir string) (line commandLine, err error
 // there is none.
 func readFlag(arg string, next *string, workDir string) (flags []explicitFlag, usedNext bool, err error) {
 	name, value, hasValue := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
-	f, given := find(name)
+	f, switched := find(name)
 	switch {
 	case f == nil || !strings.HasPrefix(arg, "--"):
 		return nil, false, fmt.Errorf("%s: unknown flag: want one of those that --help lists", word(arg))
 	case f.arg == "" && !hasValue:
-		value = given
+		value = switched
 	case f.arg == "": // on and off are no words for users
-		return nil, false, fmt.Errorf("%s: want %s", printable(arg), f.wanted())
+		return nil, false, fmt.Errorf("%s: want %s", sanitize(arg), f.wanted())
 	case !hasValue && (next == nil || strings.HasPrefix(*next, "-") && *next != Stdout):
 		return nil, false, fmt.Errorf("%s: its value is missing: want %s", arg, f.wanted())
 	case !hasValue:
@@ -156,12 +156,12 @@ func readEnvironment(getenv func(string) string, command Command) (own, others [
 			continue
 		}
 		text := strings.TrimSpace(getenv(f.env))
-		switch given := f.values(text, true, ""); {
+		switch set := f.values(text, true, ""); {
 		case text == "":
 		case f.of(command):
-			own = append(own, given...)
-		case !slices.ContainsFunc(given, func(e explicitFlag) bool { return !e.good() }):
-			others = append(others, given...)
+			own = append(own, set...)
+		case !slices.ContainsFunc(set, func(e explicitFlag) bool { return !e.good() }):
+			others = append(others, set...)
 		}
 	}
 	return own, others
@@ -187,7 +187,7 @@ func word(arg string) string {
 	if arg == "" {
 		return `""`
 	}
-	return printable(arg)
+	return sanitize(arg)
 }
 
 // commandNames lists commands, of which there are one or two.

@@ -103,13 +103,13 @@ func runtimeDir(getenv func(string) string) string {
 	return cmp.Or(dir, "/run/"+Program)
 }
 
-// Recall takes what the command line does not say from the Explicit of the last
+// ApplyRemembered takes what the command line does not say from the Explicit of the last
 // sample, and only then from the environment and the defaults. It is for every
 // command but Sample. A flag that this version does not know, or whose value it
 // does not take, is passed over with a warning. It is an error if a Bare run would
 // change the accounting.
-func (s *Settings) Recall(remembered []string) (warnings []string, err error) {
-	var all, recalled []explicitFlag
+func (s *Settings) ApplyRemembered(remembered []string) (warnings []string, err error) {
+	var all, taken []explicitFlag
 	for _, text := range remembered {
 		flags, err := readRemembered(text, s.workDir)
 		if err != nil {
@@ -118,11 +118,11 @@ func (s *Settings) Recall(remembered []string) (warnings []string, err error) {
 		for _, f := range flags {
 			all = append(all, f)
 			if !f.notBare || s.Command != Bare {
-				recalled = append(recalled, f)
+				taken = append(taken, f)
 			}
 		}
 	}
-	next, err := build(s.Command, s.environment, recalled, s.commandLine)
+	next, err := build(s.Command, s.environment, taken, s.commandLine)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func sameAccounting(last, next *Settings, explicit []explicitFlag) error {
 	for _, f := range explicit {
 		if is, ok := same[f.name]; ok && !is {
 			return fmt.Errorf("%s: would change the accounting that the last sample set up: want the command sample, which may (%s sample %s)",
-				printable(f.String()), Program, printable(f.asFlag()))
+				sanitize(f.String()), Program, sanitize(f.asFlag()))
 		}
 	}
 	return nil

@@ -42,7 +42,6 @@ func defaults() *Settings {
 		StateDir:   "/var/lib/network-metrics-exporter",
 		RuntimeDir: "/run/network-metrics-exporter",
 		Interfaces: []string{"br-lan"},
-		Hosts:      []string{"/var/lib/dnsmasq/dhcp-hosts"},
 		Sort:       "traffic",
 		Port:       9101,
 	}
@@ -148,7 +147,7 @@ func TestParse(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				warnings, err := again.Recall(got.Explicit)
+				warnings, err := again.ApplyRemembered(got.Explicit)
 				if err != nil || len(warnings) > 0 {
 					t.Fatal(warnings, err)
 				}
@@ -400,8 +399,8 @@ func TestExplicit(t *testing.T) {
 	}
 }
 
-// TestRecall fills in what a command is not given.
-func TestRecall(t *testing.T) {
+// TestApplyRemembered fills in what a command is not given.
+func TestApplyRemembered(t *testing.T) {
 	remembered := []string{"--interval=5", "--interface=lan0", "--interface=guest0", "--accounting=rules", "--output=/x.prom", "--port=9200", "--reverse-dns"}
 	for _, test := range []struct {
 		name       string
@@ -441,7 +440,7 @@ func TestRecall(t *testing.T) {
 				t.Fatal(err)
 			}
 			command := got.Command
-			warnings, err := got.Recall(test.remembered)
+			warnings, err := got.ApplyRemembered(test.remembered)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -484,7 +483,7 @@ func TestBareKeepsAccounting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.Recall(remembered)
+		_, err = s.ApplyRemembered(remembered)
 		if err == nil || !strings.HasPrefix(err.Error(), test.names) || !strings.Contains(err.Error(), "command sample") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v, want one that names %s and sample", test.args, err, test.names)
 		}
@@ -494,7 +493,7 @@ func TestBareKeepsAccounting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = s.Recall([]string{"--interval=2"}); err == nil || !strings.HasPrefix(err.Error(), "TRAFFIC_INTERFACE=eth1: ") || !strings.Contains(err.Error(), "sample --interface=eth1") {
+	if _, err = s.ApplyRemembered([]string{"--interval=2"}); err == nil || !strings.HasPrefix(err.Error(), "TRAFFIC_INTERFACE=eth1: ") || !strings.Contains(err.Error(), "sample --interface=eth1") {
 		t.Errorf("error %v, want one that names the variable and the sample", err)
 	}
 	for _, args := range []string{"", "--interface=lan0", "--network=192.168.10.0/24", "--accounting=sets --max-clients=1024 --period-start=1",
@@ -503,7 +502,7 @@ func TestBareKeepsAccounting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Recall(remembered); err != nil {
+		if _, err := s.ApplyRemembered(remembered); err != nil {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
@@ -555,13 +554,13 @@ func FuzzParse(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if warnings, err := again.Recall(s.Explicit); err != nil || len(warnings) > 0 {
+			if warnings, err := again.ApplyRemembered(s.Explicit); err != nil || len(warnings) > 0 {
 				t.Fatalf("%q: %q, %v", s.Explicit, warnings, err)
 			}
 			if diff := cmp.Diff(s, again, same, cmpopts.IgnoreFields(Settings{}, "Command", "StateDir", "Wait", "Log", "JSON", "Sort", "Addresses", "Port")); diff != "" {
 				t.Errorf("%q recalled (-want +got):\n%s", s.Explicit, diff)
 			}
-			_, err = s.Recall(strings.Split(remembered, "\x00"))
+			_, err = s.ApplyRemembered(strings.Split(remembered, "\x00"))
 			oneLine(t, err)
 		}
 		oneLine(t, err)
