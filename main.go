@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -143,25 +144,18 @@ func (e *exporter) paths() store.Place {
 
 // makeDirectories makes sure that files can be put where the settings say.
 func (e *exporter) makeDirectories() error {
-	toFile := e.Output != settings.Stdout
-	for _, d := range []struct {
-		needed     bool
-		path, flag string
-	}{
-		{true, e.StateDir, "--state-dir=" + e.StateDir},
-		{e.CheckpointInterval > 0, e.RuntimeDir, fmt.Sprint("--checkpoint-interval=", e.CheckpointInterval)},
-		{toFile, filepath.Dir(e.Output), "--output=" + e.Output},
-	} {
-		if d.needed {
-			if err := store.MakeDirectory(d.path); err != nil {
-				return fmt.Errorf("%s: want a directory that user %d can write to: %w", d.flag, os.Geteuid(), err)
-			}
-		}
+	needed := map[string]string{e.StateDir: "--state-dir=" + e.StateDir} // by what flag
+	if e.CheckpointInterval > 0 {
+		needed[e.RuntimeDir] = fmt.Sprint("--checkpoint-interval=", e.CheckpointInterval)
 	}
-	if toFile {
+	if e.Output != settings.Stdout {
 		if err := store.CheckOutput(e.Output); err != nil {
 			return fmt.Errorf("--output=%s: want a regular file, or a path where nothing is: %w", e.Output, err)
 		}
+		needed[filepath.Dir(e.Output)] = "--output=" + e.Output
+	}
+	if dir, err := store.MakeDirectories(slices.Sorted(maps.Keys(needed))); err != nil {
+		return fmt.Errorf("%s: want a directory that user %d can write to: %w", needed[dir], os.Geteuid(), err)
 	}
 	return nil
 }

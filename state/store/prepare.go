@@ -5,20 +5,41 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// MakeDirectory makes sure that there is a directory at path that files can be put
-// in. It makes the last element of the path only: a further one that is missing is
-// more likely a slip of the pen. A file system that is mounted read-only is no error
-// of the path, and found out when it is written to.
-func MakeDirectory(path string) error {
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+// MakeDirectories makes sure that there are directories at the paths, in their
+// order, that files can be put in. It makes the last element of a path only: a
+// further one that is missing is more likely a slip of the pen. A file system that
+// is mounted read-only is no error of the path, and found out when it is written to.
+// With an error MakeDirectories returns the path that it is about, and has made
+// nothing.
+func MakeDirectories(paths []string) (bad string, err error) {
+	var made []string
+	for _, path := range paths {
+		switch err = os.Mkdir(path, 0o755); {
+		case err == nil:
+			made = append(made, path)
+		case errors.Is(err, fs.ErrExist):
+			err = canPutFiles(path)
+		}
+		if err != nil {
+			for _, path := range slices.Backward(made) {
+				os.Remove(path)
+			}
+			return path, err
+		}
 	}
+	return "", nil
+}
+
+// canPutFiles returns an error if path is no directory that can be written to.
+func canPutFiles(path string) error {
 	// The final element would let a file pass for a directory.
-	if err := unix.Faccessat(unix.AT_FDCWD, path+"/.", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil && err != unix.EROFS {
+	err := unix.Faccessat(unix.AT_FDCWD, path+"/.", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if err != nil && err != unix.EROFS {
 		return &fs.PathError{Op: "access", Path: path, Err: err}
 	}
 	return nil

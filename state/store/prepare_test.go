@@ -1,12 +1,15 @@
 package store
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestCheckOutput looks at everything that can be where a file is to be put.
@@ -46,25 +49,35 @@ func TestCheckOutput(t *testing.T) {
 	}
 }
 
-func TestMakeDirectory(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct{ path, want string }{
-		{"new", ""},
-		{"new", ""}, // it is there by now
-		{"new/..", ""},
-		{"file", "not a directory"},
-		{"file/new", "not a directory"},
-		{"missing/new", "no such file or directory"},
+func TestMakeDirectories(t *testing.T) {
+	for _, test := range []struct {
+		paths     []string
+		bad, want string // empty: no error
+		left      []string
+	}{
+		{[]string{"new"}, "", "", []string{"file", "new", "old"}},
+		{[]string{"new", "new/newer", "old"}, "", "", []string{"file", "new", "old"}},
+		{[]string{"new", "file"}, "file", "not a directory", []string{"file", "old"}},
+		{[]string{"new", "new/newer", "file/new"}, "file/new", "not a directory", []string{"file", "old"}},
+		{[]string{"old", "missing/new"}, "missing/new", "no such file or directory", []string{"file", "old"}},
 	} {
-		err := MakeDirectory(filepath.Join(dir, test.path))
-		if test.want == "" && err != nil {
-			t.Errorf("%s: %v", test.path, err)
+		dir := t.TempDir()
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), nil, 0o600), os.Mkdir(filepath.Join(dir, "old"), 0o700)); err != nil {
+			t.Fatal(err)
 		}
-		if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), filepath.Join(dir, test.path))) {
-			t.Errorf("%s: error %v, want %q", test.path, err, test.want)
+		var paths []string
+		for _, path := range test.paths {
+			paths = append(paths, filepath.Join(dir, path))
+		}
+		bad, err := MakeDirectories(paths)
+		if test.want == "" && (err != nil || bad != "") {
+			t.Errorf("%q: %v about %q", test.paths, err, bad)
+		}
+		if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || bad != filepath.Join(dir, test.bad)) {
+			t.Errorf("%q: error %v about %q, want %q about %q", test.paths, err, bad, test.want, test.bad)
+		}
+		if diff := cmp.Diff(test.left, list(t, dir)); diff != "" {
+			t.Errorf("%q: files in the directory (-want +got):\n%s", test.paths, diff)
 		}
 	}
 }
