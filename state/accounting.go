@@ -106,6 +106,7 @@ type Accounting struct {
 	Objects          []CounterID // the sets and rules that the counters are in, sorted
 	Made             []CounterID // those of Objects that this run made, sorted: what they show has come since
 	Generation       uint32      // of the ruleset that the counters were read from (NFTA_GEN_ID)
+	Foreign          []CounterID // rules of Counters that somebody else made, sorted: they are not forgotten
 	Repaired         bool        // something that earlier runs had made was gone and was put back
 	Full             bool        // an address found no place
 	Flowtable        FlowtableUse
