@@ -1,9 +1,9 @@
 #!/bin/bash
 #
 # Checks that every package keeps to its room. Of our own packages, main imports
-# all, sources/* and state/* import state, and state none; each library is
-# imported only where its job is done; nobody starts programs. Tests may import
-# what they like.
+# all, sources/* and state/* import state, and state none; the sources that ask by
+# netlink share its transport; each library is imported only where its job is done;
+# nobody starts programs. Tests may import what they like.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +18,7 @@ allowed=(
 	'main golang.org/x/sys/unix'
 
 	'/sources/.* /state'
+	'/sources/(conntrack|health|neighbor|netlink/netlinktest|nftables) /sources/netlink'
 	"/sources/.* $kernel(/.*)?"
 	'/sources/.* golang.org/x/sys/unix'
 
