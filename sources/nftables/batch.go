@@ -31,9 +31,9 @@ func (b *batch) add(message, flags uint16, encode func(*netlink.Encoder)) {
 	b.changes = append(b.changes, m)
 }
 
-// change adds what do adds, all of it to one table. It refuses to change one that
+// of adds what do adds, all of it to one table. It refuses to change one that
 // only another program can change.
-func (b *batch) change(c contents, do func()) error {
+func (b *batch) of(c contents, do func()) error {
 	before := len(b.changes)
 	do()
 	if len(b.changes) > before && c.table != nil && c.flags&tableOwner != 0 {

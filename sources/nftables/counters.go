@@ -18,7 +18,10 @@ func readCounters(k kernel, s *ruleset, p Plan, done map[state.CounterID]setCoun
 	_, hasRules := s.filter.chains[trafficChain]
 	switch {
 	case p.Layout == state.Rules, p.Layout == state.Off && hasRules:
-		a = s.filter.readRuleCounters()
+		a = &state.Accounting{Layout: state.Rules, Counters: s.filter.ruleCounters(s.filter.rules[trafficChain])}
+		if p.Layout == state.Rules {
+			a.Foreign = s.filter.foreignCounters()
+		}
 	case p.Layout == state.Off && !s.own.hasClientSet():
 		return nil, nil, errNoChain
 	default:
@@ -27,22 +30,25 @@ func readCounters(k kernel, s *ruleset, p Plan, done map[state.CounterID]setCoun
 			return nil, nil, err
 		}
 	}
-	a.Objects = s.objects()
+	a.Objects = s.fixedObjects()
 	a.Flowtable = s.flowtableUse()
 	return a, sets, nil
 }
 
-// readRuleCounters returns what the rules count.
-func (c contents) readRuleCounters() *state.Accounting {
-	a := &state.Accounting{Layout: state.Rules, Counters: c.ruleCounters(c.rules[trafficChain])}
-	ours := c.ruleCounters(c.ownRules())
-	for _, counter := range a.Counters {
-		if _, mine := slices.BinarySearchFunc(ours, counter, state.Counter.Compare); !mine {
-			a.Foreign = append(a.Foreign, counter.ID)
+// foreignCounters returns the rules that count a client and are not ours, sorted.
+func (c contents) foreignCounters() []state.CounterID {
+	ours := make(map[uint64]bool)
+	for _, r := range c.ownRules() {
+		ours[r.handle] = true
+	}
+	var ids []state.CounterID
+	for _, counter := range c.ruleCounters(c.rules[trafficChain]) {
+		if !ours[counter.ID.Object] {
+			ids = append(ids, counter.ID)
 		}
 	}
-	slices.SortFunc(a.Foreign, state.CounterID.Compare)
-	return a
+	slices.SortFunc(ids, state.CounterID.Compare)
+	return ids
 }
 
 // readSets reads the client sets, but for those that were read already: a set that

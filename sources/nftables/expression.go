@@ -14,7 +14,7 @@ func returns() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
 
 func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 
-func counts(*batch) []expr.Any { return []expr.Any{&expr.Counter{}} }
+func counts() expr.Any { return &expr.Counter{} }
 
 // addTo counts in the element of the client's address, makes it if need be, and
 // returns. If there is no place for it the rule ends.

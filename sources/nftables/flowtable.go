@@ -75,13 +75,13 @@ func (r *ruleset) flowtableUse() state.FlowtableUse {
 
 // passes reports whether packets can take the flowtable.
 func (r *ruleset) passes(f flowtable) bool {
-	switch f.family {
-	case unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6:
-	default:
-		return false
-	}
 	awake := slices.ContainsFunc(r.tables, func(t table) bool {
 		return t.family == f.family && t.name == f.table && t.flags&tableDormant == 0
 	})
-	return awake && f.use > 0 && f.devices > 0
+	return isRouted(f.family) && awake && f.use > 0 && f.devices > 0
+}
+
+// isRouted reports whether a family has what IP packets pass that are forwarded.
+func isRouted(family uint8) bool {
+	return family == unix.NFPROTO_INET || family == unix.NFPROTO_IPV4 || family == unix.NFPROTO_IPV6
 }

@@ -10,7 +10,7 @@ import (
 
 // together returns those of the wanted counters that are there and show the same,
 // but for those of an address of which any counter is not wanted.
-func together(there []state.Counter, wanted []state.Counter) []state.Counter {
+func together(there, wanted []state.Counter) []state.Counter {
 	want := make(map[state.Counter]bool, len(wanted))
 	for _, c := range wanted {
 		want[c] = true
@@ -30,19 +30,26 @@ func together(there []state.Counter, wanted []state.Counter) []state.Counter {
 	return found
 }
 
-// forgetElements deletes elements that show exactly what these counters do.
+// forgetElements deletes elements that show exactly what these counters do, and
+// with them what the same addresses have in the sets of local traffic.
 func (b *batch) forgetElements(k kernel, own contents, counters []state.Counter) ([]state.Counter, error) {
 	a, sets, err := readSets(k, own, &state.Accounting{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	deleted := together(merge(a.Counters, a.Local), counters)
-	elements := make(map[state.CounterID][]element)
+	deleted := together(a.Counters, counters)
+	gone := make(map[netip.Addr]bool, len(deleted))
 	for _, c := range deleted {
-		elements[c.ID] = append(elements[c.ID], element{key: c.Addr.AsSlice()})
+		gone[c.Addr] = true
 	}
 	for _, s := range sets {
-		b.elements(unix.NFT_MSG_DELSETELEM, ownTable, s.name, 0, elements[s.id])
+		var elements []element
+		for _, c := range s.counters {
+			if gone[c.Addr] {
+				elements = append(elements, element{key: c.Addr.AsSlice()})
+			}
+		}
+		b.elements(unix.NFT_MSG_DELSETELEM, ownTable, s.name, 0, elements)
 	}
 	return deleted, nil
 }

@@ -47,6 +47,15 @@ func clientSets() []clientSet {
 	}
 }
 
+// setNames are the names of all sets of the layout.
+func setNames() []string {
+	names := []string{ipv4.nets, ipv6.nets}
+	for _, c := range clientSets() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // setOf returns the set with these properties.
 func setOf(d state.Direction, f family, local bool) clientSet {
 	for _, c := range clientSets() {
@@ -124,24 +133,26 @@ type interfaces struct {
 // is in two of them.
 func groupInterfaces(patterns []string) []interfaces {
 	var prefixes, names []string
-	for _, p := range slices.Sorted(slices.Values(patterns)) { // a prefix before what it covers
-		covered := slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(p, prefix) })
-		if prefix, ok := strings.CutSuffix(p, "*"); covered {
-		} else if ok {
+	for _, p := range patterns {
+		if prefix, ok := strings.CutSuffix(p, "*"); ok {
 			prefixes = append(prefixes, prefix)
 		} else {
 			names = append(names, p)
 		}
 	}
-	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool {
-		return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-	})
 	var groups []interfaces
-	if len(names) > 0 {
-		groups = append(groups, interfaces{names: names})
+	covered := func(name string) bool {
+		return slices.ContainsFunc(groups, func(i interfaces) bool { return strings.HasPrefix(name, i.prefix) })
 	}
+	slices.Sort(prefixes) // each before those that it covers
 	for _, prefix := range prefixes {
-		groups = append(groups, interfaces{prefix: prefix})
+		if !covered(prefix) {
+			groups = append(groups, interfaces{prefix: prefix})
+		}
+	}
+	slices.Sort(names)
+	if names = slices.DeleteFunc(slices.Compact(names), covered); len(names) > 0 {
+		groups = append(groups, interfaces{names: names})
 	}
 	return groups
 }
@@ -221,15 +232,14 @@ func passTracked(b *batch) []expr.Any {
 
 // networkRule makes a rule whose comment names the networks. The match is of the
 // family, and of the client's end within the networks.
-func (l setsLayout) networkRule(chain, words string, f family, e end, then func(*batch) []expr.Any) setRule {
+func (l setsLayout) networkRule(chain, words string, f family, e end, then ...expr.Any) setRule {
 	var decided []string
 	for _, n := range l.networks(f) {
 		decided = append(decided, n.String())
 	}
 	comment := ruleComment(maxComment, mark+" "+words+" "+f.name, decided)
-	return setRule{chain, comment, func(b *batch) []expr.Any {
-		return append(append(f.protocol(), f.within(b, l.networks(f), e)...), then(b)...)
-	}}
+	expressions := append(append(f.protocol(), f.within(l.networks(f), e)...), then...)
+	return setRule{chain, comment, func(*batch) []expr.Any { return expressions }}
 }
 
 // sent returns the rules for what clients send.
@@ -241,14 +251,11 @@ func (l setsLayout) sent() []setRule {
 	var first, last []setRule
 	for _, f := range l.families() {
 		if l.hasLocal(f) {
-			first = append(first, l.networkRule(sentChain, "local tx", f, source, func(b *batch) []expr.Any {
-				return append(f.within(b, l.networks(f), destination), jumpTo(localSentChain))
-			}))
+			first = append(first, l.networkRule(sentChain, "local tx", f, source,
+				append(f.within(l.networks(f), destination), jumpTo(localSentChain))...))
 		}
-		first = append(first, l.networkRule(sentChain, "tx", f, source, func(*batch) []expr.Any {
-			return addTo(setOf(state.Tx, f, false))
-		}))
-		last = append(last, l.networkRule(sentChain, "other tx", f, source, counts))
+		first = append(first, l.networkRule(sentChain, "tx", f, source, addTo(setOf(state.Tx, f, false))...))
+		last = append(last, l.networkRule(sentChain, "other tx", f, source, counts()))
 	}
 	return append(first, last...)
 }
@@ -265,14 +272,13 @@ func (l setsLayout) received() []setRule {
 	var first, last []setRule
 	for _, f := range l.families() {
 		if l.hasLocal(f) {
-			first = append(first, l.networkRule(receivedChain, "local rx", f, destination, func(b *batch) []expr.Any {
-				return append(f.within(b, l.networks(f), source), jumpTo(localReceivedChain))
-			}))
+			first = append(first, l.networkRule(receivedChain, "local rx", f, destination,
+				append(f.within(l.networks(f), source), jumpTo(localReceivedChain))...))
 		}
 		first = append(first,
-			l.networkRule(receivedChain, "silent rx", f, destination, func(*batch) []expr.Any { return countSilent(f) }),
-			l.networkRule(receivedChain, "rx", f, destination, func(*batch) []expr.Any { return addTo(setOf(state.Rx, f, false)) }))
-		last = append(last, l.networkRule(receivedChain, "other rx", f, destination, counts))
+			l.networkRule(receivedChain, "silent rx", f, destination, countSilent(f)...),
+			l.networkRule(receivedChain, "rx", f, destination, addTo(setOf(state.Rx, f, false))...))
+		last = append(last, l.networkRule(receivedChain, "other rx", f, destination, counts()))
 	}
 	return append(first, last...)
 }
@@ -298,8 +304,8 @@ func (l setsLayout) local() []setRule {
 		}
 	}
 	if len(rules) > 0 {
-		add(localSentChain, "other tx", counts(nil)...)
-		add(localReceivedChain, "other rx", counts(nil)...)
+		add(localSentChain, "other tx", counts())
+		add(localReceivedChain, "other rx", counts())
 	}
 	return rules
 }

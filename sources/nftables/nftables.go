@@ -63,7 +63,7 @@ func Account(p Plan) (*state.Accounting, error) {
 
 func account(k kernel, p Plan) (*state.Accounting, error) {
 	p = p.bounded()
-	r := run{k: k, plan: p}
+	r := run{k: k, plan: p, sets: make(map[state.CounterID]setCounters)}
 	if err := steadily(k, r.try); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (p Plan) bounded() Plan {
 // that it deleted: those of an address together or none of them. It leaves one that
 // has counted anything since, is gone already, or is a rule that somebody else
 // made. An element that comes back has the same ID and counts from zero: the caller
-// has to drop its reading, and of a rule its ID among the Objects too.
+// has to drop its reading.
 func Forget(counters []state.Counter, a *state.Accounting) (deleted []state.Counter, err error) {
 	counters = slices.DeleteFunc(slices.Clone(counters), func(c state.Counter) bool {
 		_, foreign := slices.BinarySearchFunc(a.Foreign, c.ID, state.CounterID.Compare)
@@ -148,10 +148,10 @@ func Teardown() error {
 			return err
 		}
 		var b batch
-		if err := b.change(r.own, func() { b.removeSets(r.own) }); err != nil {
+		if err := b.of(r.own, func() { b.removeSets(r.own) }); err != nil {
 			return err
 		}
-		if err := b.change(r.filter, func() { b.removeRules(r.filter) }); err != nil {
+		if err := b.of(r.filter, func() { b.removeRules(r.filter) }); err != nil {
 			return err
 		}
 		_, err = b.commit(k, generation)

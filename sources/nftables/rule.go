@@ -17,6 +17,8 @@ const nfDrop = 0
 // rule is what is needed of a rule. google/nftables decodes whole ones, and none
 // at all if it does not know all that is in them.
 type rule struct {
+	family    uint8 // NFPROTO_*
+	table     string
 	chain     string
 	handle    uint64
 	comment   string
@@ -38,11 +40,13 @@ func (r *rule) client() (addr netip.Addr, d state.Direction, ok bool) {
 }
 
 // parseRule decodes the attributes of NFT_MSG_NEWRULE.
-func parseRule(_ uint8, attrs []byte) (rule, error) {
-	var r rule
+func parseRule(family uint8, attrs []byte) (rule, error) {
+	r := rule{family: family}
 	var err error
 	for a := netlink.Walk(attrs, &err); a.Next(); {
 		switch a.Type {
+		case unix.NFTA_RULE_TABLE:
+			r.table = a.Text()
 		case unix.NFTA_RULE_CHAIN:
 			r.chain = a.Text()
 		case unix.NFTA_RULE_HANDLE:

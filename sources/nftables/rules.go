@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -31,6 +32,7 @@ type client struct {
 type ruleRepair struct {
 	clients  []client // who have no rule yet
 	full     bool     // there are more than may have one
+	restored bool     // some of the clients had a rule in the last run
 	needJump bool     // nobody else's leads to the chain
 }
 
@@ -60,10 +62,19 @@ func planRules(k kernel, filter contents, p Plan) (ruleRepair, error) {
 			if c := (client{addr, d}); !counted[c] {
 				counted[c] = true
 				r.clients = append(r.clients, c)
+				r.restored = r.restored || p.hadRule(c)
 			}
 		}
 	}
 	return r, nil
+}
+
+// hadRule reports whether a rule counted the client in the last run.
+func (p Plan) hadRule(c client) bool {
+	_, had := slices.BinarySearchFunc(p.Last.Counters, c, func(last state.Counter, c client) int {
+		return cmp.Or(last.Addr.Compare(c.addr), cmp.Compare(last.Direction, c.direction))
+	})
+	return had && p.Last.Layout == state.Rules
 }
 
 // repairRules makes what is missing.
@@ -127,21 +138,6 @@ func (c contents) ownRules() []rule {
 		}
 	}
 	return own
-}
-
-// countingRules returns the IDs of the rules that count a client, whoever made
-// them, and of our jump to them.
-func (c contents) countingRules() []state.CounterID {
-	var ids []state.CounterID
-	for _, r := range c.rules[trafficChain] {
-		if _, _, ok := r.client(); ok {
-			ids = append(ids, c.id(r.handle))
-		}
-	}
-	for _, r := range ourJumps(c.rules[forwardChain]) {
-		ids = append(ids, c.id(r.handle))
-	}
-	return ids
 }
 
 // removeRules takes away what of the layout is there and ours.

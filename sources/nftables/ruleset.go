@@ -121,22 +121,33 @@ func (c *contents) readRules(k kernel, chain string) error {
 	return nil
 }
 
-// objects returns the sets and rules that count or that are ours, sorted.
+// objects returns the sets and rules that are ours or count, sorted.
 func (r *ruleset) objects() []state.CounterID {
+	ids := r.fixedObjects()
+	for _, u := range r.filter.rules[trafficChain] {
+		ids = append(ids, r.filter.id(u.handle))
+	}
+	slices.SortFunc(ids, state.CounterID.Compare)
+	return ids
+}
+
+// fixedObjects returns those of them that are there whoever the clients are,
+// sorted.
+func (r *ruleset) fixedObjects() []state.CounterID {
 	var ids []state.CounterID
-	if own := r.own; own.table != nil {
-		for _, c := range clientSets() {
-			if s, ok := own.sets[c.name]; ok {
-				ids = append(ids, own.id(s.handle))
-			}
-		}
-		for _, name := range setChains() {
-			for _, u := range own.ourRules(name) {
-				ids = append(ids, own.id(u.handle))
-			}
+	for _, c := range clientSets() {
+		if s, ok := r.own.sets[c.name]; ok {
+			ids = append(ids, r.own.id(s.handle))
 		}
 	}
-	ids = append(ids, r.filter.countingRules()...)
+	for _, name := range setChains() {
+		for _, u := range r.own.ourRules(name) {
+			ids = append(ids, r.own.id(u.handle))
+		}
+	}
+	for _, u := range ourJumps(r.filter.rules[forwardChain]) {
+		ids = append(ids, r.filter.id(u.handle))
+	}
 	slices.SortFunc(ids, state.CounterID.Compare)
 	return ids
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // run is one Account: it is tried until nothing of the ruleset is missing and
-// nothing changed while it was read.
+// nothing changed while it was looked at.
 type run struct {
 	k    kernel
 	plan Plan
@@ -39,29 +39,24 @@ func (r *run) try(generation uint32) error {
 		}
 	}
 	r.changed = nil
-	b, replaced, full, err := changes(r.k, s, r.plan)
+	c, err := changes(r.k, s, r.plan)
 	if err != nil {
 		return err
 	}
-	if len(b.changes) > 0 {
-		return r.change(s, b, replaced)
+	if len(c.changes) == 0 {
+		return r.read(s, c.full)
 	}
-	return r.read(s, full)
-}
-
-// change makes changes, after which everything is looked at again.
-func (r *run) change(s *ruleset, b *batch, replaced []state.Counter) error {
-	next, err := b.commit(r.k, s.generation)
+	next, err := c.commit(r.k, generation)
 	if err != nil {
 		return err
 	}
 	r.changed, r.next = s, next
-	r.replaced = append(r.replaced, replaced...)
-	r.repaired = r.repaired || r.plan.lacks(s.objects())
-	return nil
+	r.replaced = append(r.replaced, c.replaced...)
+	r.repaired = r.repaired || c.restored || r.plan.lacks(s.fixedObjects())
+	return nil // to be looked at again
 }
 
-// lacks reports whether anything that earlier runs left is not there.
+// lacks reports whether anything that the last run left is not there.
 func (p Plan) lacks(objects []state.CounterID) bool {
 	return slices.ContainsFunc(p.Last.Objects, func(id state.CounterID) bool {
 		_, there := slices.BinarySearchFunc(objects, id, state.CounterID.Compare)
@@ -69,70 +64,8 @@ func (p Plan) lacks(objects []state.CounterID) bool {
 	})
 }
 
-// changes works out what of a plan is missing, and reads the counters that are
-// taken away. Full: not every client gets a rule.
-func changes(k kernel, s *ruleset, p Plan) (b *batch, replaced []state.Counter, full bool, err error) {
-	b = &batch{}
-	if p.Layout == state.Off {
-		return b, nil, false, nil
-	}
-	if err := s.checkOwner(p); err != nil {
-		return nil, nil, false, err
-	}
-	if p.Layout == state.Rules {
-		replaced, full, err = b.changeToRules(k, s, p)
-	} else {
-		replaced, err = b.changeToSets(k, s, p)
-	}
-	return b, replaced, full, err
-}
-
-func (b *batch) changeToRules(k kernel, s *ruleset, p Plan) (replaced []state.Counter, full bool, err error) {
-	repair, err := planRules(k, s.filter, p)
-	if err != nil {
-		return nil, false, err
-	}
-	err = b.change(s.filter, func() { b.repairRules(s.filter, repair, p.Owner) })
-	if err != nil {
-		return nil, false, err
-	}
-	before := len(b.changes)
-	if err := b.change(s.own, func() { b.removeSets(s.own) }); err != nil {
-		return nil, false, err
-	}
-	if len(b.changes) > before {
-		var a *state.Accounting
-		if a, _, err = readSets(k, s.own, p.Last, nil); err == nil {
-			replaced = a.Counters
-		}
-	}
-	return replaced, repair.full, err
-}
-
-func (b *batch) changeToSets(k kernel, s *ruleset, p Plan) (replaced []state.Counter, err error) {
-	if err := checkSets(s.own); err != nil {
-		return nil, err
-	}
-	repair := planSets(s.own, p)
-	if err := b.change(s.own, func() { b.repairSets(s.own, repair, p.Clients) }); err != nil {
-		return nil, err
-	}
-	if len(b.changes) > 0 {
-		if replaced, err = repair.replaced(k, s.own, p.Last); err != nil {
-			return nil, err
-		}
-	}
-	if err := b.change(s.filter, func() { b.removeRules(s.filter) }); err != nil {
-		return nil, err
-	}
-	return merge(replaced, s.filter.ruleCounters(s.filter.ownRules())), nil
-}
-
 // read reads the counters of a ruleset in which nothing is missing.
 func (r *run) read(s *ruleset, full bool) error {
-	if r.sets == nil {
-		r.sets = make(map[state.CounterID]setCounters)
-	}
 	a, sets, err := readCounters(r.k, s, r.plan, r.sets)
 	if err != nil {
 		return err
@@ -142,4 +75,66 @@ func (r *run) read(s *ruleset, full bool) error {
 	a.ReplacedCounters = r.replaced
 	r.accounting, r.generation, r.counted = a, s.generation, sets
 	return nil
+}
+
+// change is what has to be done to a ruleset, and what that means.
+type change struct {
+	batch
+	replaced []state.Counter // those that are taken away, sorted
+	restored bool            // a client's rule was there in the last run
+	full     bool            // not every client gets a rule
+}
+
+// changes works out what of a plan is missing, and reads the counters that are to
+// be taken away.
+func changes(k kernel, s *ruleset, p Plan) (*change, error) {
+	c := &change{}
+	if p.Layout == state.Off {
+		return c, nil
+	}
+	if err := s.checkOwner(p); err != nil {
+		return nil, err
+	}
+	if p.Layout == state.Rules {
+		return c, c.toRules(k, s, p)
+	}
+	return c, c.toSets(k, s, p)
+}
+
+func (c *change) toRules(k kernel, s *ruleset, p Plan) error {
+	repair, err := planRules(k, s.filter, p)
+	if err != nil {
+		return err
+	}
+	c.full, c.restored = repair.full, repair.restored
+	err = c.of(s.filter, func() { c.repairRules(s.filter, repair, p.Owner) })
+	if err != nil {
+		return err
+	}
+	before := len(c.changes)
+	if err := c.of(s.own, func() { c.removeSets(s.own) }); err != nil || len(c.changes) == before {
+		return err
+	}
+	a, _, err := readSets(k, s.own, p.Last, nil)
+	if err != nil {
+		return err
+	}
+	c.replaced = a.Counters
+	return nil
+}
+
+func (c *change) toSets(k kernel, s *ruleset, p Plan) error {
+	if err := checkSets(s.own); err != nil {
+		return err
+	}
+	repair := planSets(s.own, p)
+	if err := c.of(s.own, func() { c.repairSets(s.own, repair, p.Clients) }); err != nil {
+		return err
+	}
+	if err := c.of(s.filter, func() { c.removeRules(s.filter) }); err != nil || len(c.changes) == 0 {
+		return err
+	}
+	replaced, err := repair.replaced(k, s.own, p.Last)
+	c.replaced = merge(replaced, s.filter.ruleCounters(s.filter.ownRules()))
+	return err
 }

@@ -3,6 +3,7 @@ package nftables
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/expr"
@@ -59,7 +60,7 @@ const (
 	interfaceNameType = 41 // ifname
 )
 
-// newSet makes a set and returns the number that it has in this transaction.
+// newSet makes a set, for any number of elements if the size is 0, and returns the number that it has in this transaction.
 func (b *batch) newSet(table, name string, flags, keyType, keyLength, byteOrder, size uint32) (id uint32) {
 	b.sets++
 	id = b.sets
@@ -70,7 +71,9 @@ func (b *batch) newSet(table, name string, flags, keyType, keyLength, byteOrder,
 		e.Uint32(unix.NFTA_SET_KEY_TYPE, keyType)
 		e.Uint32(unix.NFTA_SET_KEY_LEN, keyLength)
 		e.Uint32(unix.NFTA_SET_ID, id)
-		e.Nested(unix.NFTA_SET_DESC, func() { e.Uint32(unix.NFTA_SET_DESC_SIZE, size) })
+		if size != 0 {
+			e.Nested(unix.NFTA_SET_DESC, func() { e.Uint32(unix.NFTA_SET_DESC_SIZE, size) })
+		}
 		e.Bytes(unix.NFTA_SET_USERDATA, binary.NativeEndian.AppendUint32([]byte{udataSetKeyByteOrder, 4}, byteOrder))
 	})
 	return id
@@ -97,16 +100,17 @@ func (b *batch) addNames(table string, names []string) (id uint32) {
 	return b.addAnonymous(table, 0, interfaceNameType, unix.IFNAMSIZ, hostEndian, elements)
 }
 
-// addIntervals makes a set of ranges of addresses for the next rule.
-func (b *batch) addIntervals(table string, f family, ranges []interval) (id uint32) {
+// addNetworks makes the set of a family's networks.
+func (b *batch) addNetworks(table string, f family, networks []netip.Prefix) {
 	var elements []element
-	for _, r := range ranges {
+	for _, r := range intervals(networks) {
 		elements = append(elements, element{key: r.start.AsSlice()})
 		if r.end.IsValid() {
 			elements = append(elements, element{key: r.end.AsSlice(), flags: unix.NFT_SET_ELEM_INTERVAL_END})
 		}
 	}
-	return b.addAnonymous(table, unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, elements)
+	id := b.newSet(table, f.nets, unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, 0)
+	b.elements(unix.NFT_MSG_NEWSETELEM, table, f.nets, id, elements)
 }
 
 // interfaceKey is a name as the kernel compares it.

@@ -53,6 +53,11 @@ func (c contents) malformed() string {
 			return fmt.Sprintf("set %s is not of type %s with only the flag dynamic", want.name, want.family.keyName)
 		}
 	}
+	for _, f := range []family{ipv4, ipv6} {
+		if found, ok := c.sets[f.nets]; ok && (found.keyType != f.keyType || found.flags != unix.NFT_SET_INTERVAL) {
+			return fmt.Sprintf("set %s is not of type %s with only the flag interval", f.nets, f.keyName)
+		}
+	}
 	return ""
 }
 
@@ -71,9 +76,9 @@ func (c contents) foreign() string {
 			}
 		}
 	}
+	names := setNames()
 	for _, name := range slices.Sorted(maps.Keys(c.sets)) {
-		ours := slices.ContainsFunc(clientSets(), func(c clientSet) bool { return c.name == name })
-		if !ours && c.sets[name].flags&unix.NFT_SET_ANONYMOUS == 0 {
+		if !slices.Contains(names, name) && c.sets[name].flags&unix.NFT_SET_ANONYMOUS == 0 {
 			return "set " + name
 		}
 	}
@@ -99,6 +104,7 @@ type setRepair struct {
 	rules   map[string][]setRule // wanted, by chain
 	changed []string             // chains whose rules are made anew
 	resized []clientSet          // sets of another size
+	renewed []family             // those whose set of networks is made anew
 }
 
 // planSets finds out what of the layout is missing or another plan's.
@@ -112,9 +118,20 @@ func planSets(own contents, p Plan) setRepair {
 			r.resized = append(r.resized, c)
 		}
 	}
+	same := func(chain string) bool {
+		return slices.EqualFunc(own.ourRules(chain), r.rules[chain], func(there rule, wanted setRule) bool { return there.comment == wanted.comment })
+	}
+	stale := len(r.resized) > 0 || !same(sentChain) || !same(receivedChain)
+	for _, f := range r.layout.families() {
+		_, there := own.sets[f.nets]
+		if several := len(r.layout.networks(f)) > 1; several && (stale || !there) || there && !several {
+			r.renewed = append(r.renewed, f)
+		}
+	}
+	// A set can only be replaced together with the rules that use it.
+	all := len(r.resized)+len(r.renewed) > 0
 	for _, name := range setChains() {
-		same := slices.EqualFunc(own.ourRules(name), r.rules[name], func(there rule, wanted setRule) bool { return there.comment == wanted.comment })
-		if !same || len(r.resized) > 0 {
+		if all || !same(name) {
 			r.changed = append(r.changed, name)
 		}
 	}
@@ -160,6 +177,15 @@ func (b *batch) repairSets(own contents, r setRepair, clients []netip.Addr) {
 	for _, c := range r.resized {
 		b.note("set %s of size %d", c.name, r.layout.size)
 		b.deleteSet(ownTable, c.name)
+	}
+	for _, f := range r.renewed {
+		if _, there := own.sets[f.nets]; there {
+			b.deleteSet(ownTable, f.nets)
+		}
+		if networks := r.layout.networks(f); len(networks) > 1 {
+			b.note("set %s", f.nets)
+			b.addNetworks(ownTable, f, networks)
+		}
 	}
 	for _, c := range clientSets() {
 		_, there := own.sets[c.name]
@@ -225,9 +251,9 @@ func (b *batch) removeSets(own contents) {
 			b.deleteChain(c)
 		}
 	}
-	for _, c := range clientSets() {
-		if _, ok := own.sets[c.name]; ok {
-			b.deleteSet(ownTable, c.name)
+	for _, name := range setNames() {
+		if _, ok := own.sets[name]; ok {
+			b.deleteSet(ownTable, name)
 		}
 	}
 }
