@@ -122,7 +122,7 @@ func (e *exporter) refuse(status int, err error) int {
 // loadSettings takes what the command line does not say from the settings of the
 // last sample, and does without them where they cannot be read.
 func (e *exporter) loadSettings() error {
-	e.last, e.lastErr = e.paths().Peek()
+	e.last, e.lastErr = e.paths().LoadReadOnly()
 	switch {
 	case e.lastErr != nil:
 		e.last = &state.Ledger{}
@@ -138,8 +138,8 @@ func (e *exporter) loadSettings() error {
 }
 
 // paths returns where the state is kept.
-func (e *exporter) paths() store.Place {
-	return store.Place{Dir: e.StateDir, Runtime: e.RuntimeDir, Interval: e.CheckpointInterval}
+func (e *exporter) paths() store.Paths {
+	return store.Paths{Dir: e.StateDir, Runtime: e.RuntimeDir, Interval: e.CheckpointInterval}
 }
 
 // makeDirectories makes sure that files can be put where the settings say.
@@ -179,22 +179,23 @@ func (e *exporter) show() error {
 	if e.lastErr != nil {
 		e.log.Warn("totals not known", "err", e.lastErr)
 	}
-	now, scope, err := e.collect(e.last)
+	names := state.NewNameCache(e.paths().NamesReadOnly)
 	last := e.last
-	if err == nil && now.Accounting != nil && !e.recent(now) {
+	now, scope, err := e.collect(last, nil)
+	if err == nil && now.Accounting != nil && !last.IsRecent(now.Instant, e.Config) {
 		// Rates since a sample of long ago would not be those of now.
-		last, _ = state.Compare(last, now, scope, e.Config)
+		last, _ = state.Compare(last, now, scope, names, e.Config)
 		terminal.Countdown(e.stderr, e.Interval, fmt.Sprintf("no sample of the last %v: measuring for", e.Overdue()))
-		now, scope, err = e.collect(last)
+		now, scope, err = e.collect(last, nil)
 	}
 	if err != nil {
 		e.log.Error("nothing shown", "err", err)
 		return err
 	}
-	_, report := state.Compare(last, now, scope, e.Config)
-	for _, p := range report.Probes {
-		if p.Err != nil {
-			e.log.Warn(string(p.Source)+" fails", "err", p.Err)
+	_, report := state.Compare(last, now, scope, names, e.Config)
+	for _, r := range report.Results {
+		if r.Err != nil {
+			e.log.Warn(string(r.Source)+" fails", "err", r.Err)
 		}
 	}
 	output := terminal.Probe(e.stdout, os.Getenv)
@@ -203,18 +204,13 @@ func (e *exporter) show() error {
 		Width: output.Width,
 		Color: output.Color,
 		// What the kernel has counted since the last run is no total without it.
-		Totals: e.lastErr == nil && (last.Boot != "" || now.Accounting != nil),
+		Totals:    e.lastErr == nil && (last.Boot != "" || now.Accounting != nil),
+		Addresses: e.Addresses,
 	}
 	if e.JSON {
 		return table.WriteJSON(e.stdout, report, options)
 	}
 	return table.Write(e.stdout, report, options)
-}
-
-// recent reports whether the last run is a base for the rates of a sample.
-func (e *exporter) recent(now *state.Sample) bool {
-	age := now.Uptime - e.last.Uptime
-	return e.last.Boot == now.Boot && len(e.last.Marks) > 0 && age >= 0 && age <= e.Overdue()
 }
 
 // check examines the machine and prints what it finds, a line each.
@@ -277,34 +273,46 @@ func (e *exporter) sampleAndPublish(needRates bool) (wrote bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	now, scope, err := e.collect(last)
+	now, scope, err := e.collect(last, dir)
 	if err != nil {
 		return false, err
 	}
-	next, report := state.Compare(last, now, scope, e.Config)
+	names := state.NewNameCache(dir.Names)
+	next, report := state.Compare(last, now, scope, names, e.Config)
 	next.Settings = e.Explicit
-	if e.Accounting != state.Off && len(report.Idle) > 0 {
-		deleted, err := nftables.Forget(report.Idle, report.Accounting.Layout)
-		if err != nil {
-			e.log.Warn("idle counters not deleted", "err", err)
-		}
-		next.Forget(deleted)
-	}
-	if err := dir.Save(next); err != nil {
+	e.forgetReadings(next, report)
+	if err := e.save(dir, next, names, now); err != nil {
 		return false, err
 	}
-	for _, c := range report.Changes {
+	e.logChanges(report.Changes)
+	if needRates && !report.Rates {
+		return false, nil
+	}
+	err = e.publish(report)
+	return err == nil, err
+}
+
+// forgetReadings deletes the counters that nobody needs.
+func (e *exporter) forgetReadings(next *state.Ledger, report *state.Report) {
+	if len(report.Evict) == 0 {
+		return
+	}
+	deleted, err := nftables.Forget(report.Evict, report.Accounting)
+	if err != nil {
+		e.log.Warn("idle counters not deleted", "err", err)
+	}
+	next.ForgetReadings(deleted)
+}
+
+// logChanges says which sources fail, or fail no more.
+func (e *exporter) logChanges(changes []state.SourceResult) {
+	for _, c := range changes {
 		if c.Err != nil {
 			e.log.Warn(string(c.Source)+" fails", "err", c.Err)
 		} else {
 			e.log.Info(string(c.Source) + " works again")
 		}
 	}
-	if needRates && !report.Rates {
-		return false, nil
-	}
-	err = e.publish(report)
-	return err == nil, err
 }
 
 // load reads what the last run left, and says what of it is lost.
@@ -315,13 +323,27 @@ func (e *exporter) load(dir *store.Dir) (*state.Ledger, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	last.Names, err = dir.LoadNames()
-	if bad := (*store.BadNamesError)(nil); errors.As(err, &bad) {
-		e.log.Warn("names lost", "err", err)
-	} else if err != nil {
-		return nil, err
-	}
 	return last, nil
+}
+
+// save leaves everything to the next run.
+func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, now *state.Sample) error {
+	files := dir.FlowFiles()
+	if now.FlowMemory != nil {
+		id, err := files.Save(now.FlowMemory)
+		if err != nil {
+			return err
+		}
+		next.FlowFile = id
+	}
+	if err := dir.Save(next, names); err != nil {
+		return err
+	}
+	files.Remove(next.FlowFile)
+	if err := dir.NamesError(); err != nil {
+		e.log.Warn("names lost", "err", err)
+	}
+	return nil
 }
 
 // publish replaces the file of metrics, or prints it.
@@ -342,86 +364,52 @@ func (e *exporter) publish(report *state.Report) error {
 
 // collect takes a sample. A source that fails takes no other one down: it fails only
 // if the clocks cannot be read.
-func (e *exporter) collect(last *state.Ledger) (*state.Sample, state.Scope, error) {
+func (e *exporter) collect(last *state.Ledger, files store.FlowFiles, owner nftables.Owner) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.Interfaces) })
-	scope := state.NewScope(e.Networks, e.Interfaces, s.LAN, last.Networks)
+	s.LAN = ask(&s, state.Neighbor, e.readLAN)
+	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
 		return nil, scope, err
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
-	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
-	// The clock is read beside the counters, as rates are theirs.
+	counter := e.flowCounter(last, begun, scope, files)
+	s.Conntrack = ask(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
+		return conntrack.Read(scope.Contains, held, counter)
+	})
+	s.Held = held != nil && e.Accounting == state.Flows
+	s.Accounting = ask(&s, state.NFTables, func() (*state.Accounting, error) {
+		if s.Held {
+			return nil, last.Fault(state.NFTables) // it works as it did
+		}
+		return e.account(nftables.Plan{
+			Layout:     e.Accounting,
+			Interfaces: e.Interfaces,
+			Networks:   scope.Networks,
+			Clients:    last.ClientsToCount(s.LAN, s.Conntrack, scope, e.Config),
+			MaxClients: e.MaxClients,
+			Owner:      owner,
+			OwnerAlive: func(o nftables.Owner) bool { return store.InstanceAt(o.Path) == o.ID },
+			Last:       last.ReadingsOf(begun),
+		})
+	})
+	// Right after the counters, as rates are theirs.
 	if s.Instant, err = clock.Read(); err != nil {
 		return nil, scope, err
 	}
-	if s.Conntrack != nil && held == nil {
-		s.Conntrack.Uptime = s.Uptime
-	}
-	plan := nftables.Plan{Layout: e.Accounting, Interfaces: e.Interfaces, Networks: scope.Networks}
-	if plan.Layout == state.Rules {
-		plan.Clients = scope.Present(s.LAN, s.Conntrack, e.ForgetAfter)
-	}
-	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
-		if !e.Command.Samples() {
-			return nftables.Look(last.Layout)
-		}
-		return nftables.Account(plan)
+	s.TakeFlows(counter, held, e.Accounting)
+	s.Names = ask(&s, state.DHCP, func() (names []state.NameRecord, err error) {
+		names, e.nameFiles, err = dhcp.Read(e.TrustedInstant(s.Instant), e.Leases, e.Hosts)
+		return names, err
 	})
-	s.Names = probe(&s, state.DHCP, e.names)
 	if e.ReverseDNS {
-		s.Asked = state.Questions(last, &s, scope, e.Config)
-		s.Names = append(s.Names, probe(&s, state.DNS, func() ([]state.Assignment, error) {
+		s.Asked = last.Questions(s.Instant, e.Config)
+		s.Names = append(s.Names, ask(&s, state.DNS, func() ([]state.NameRecord, error) {
 			if len(s.Asked) == 0 {
-				return nil, last.Fault(state.DNS) // it works as little as before
+				return nil, last.Fault(state.DNS) // it works as it did
 			}
 			return dns.Names(s.Asked)
 		})...)
 	}
 	return &s, scope, nil
-}
-
-// probe asks a source and notes how that went.
-func probe[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
-	start := time.Now()
-	got, err := read()
-	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})
-	return got
-}
-
-// Where dnsmasq is usually told to keep names. A machine need not have these.
-const (
-	usualLeases = "/var/lib/dnsmasq/dnsmasq.leases"
-	usualHosts  = "/var/lib/dnsmasq/dhcp-hosts"
-)
-
-// names gives what the files say that name clients.
-func (e *exporter) names() ([]state.Assignment, error) {
-	var names []state.Assignment
-	var errs []error
-	for _, f := range e.nameFiles() {
-		names = append(names, f.Names...)
-		if f.Given || !errors.Is(f.Err, fs.ErrNotExist) {
-			errs = append(errs, f.Err)
-		}
-	}
-	return names, errors.Join(errs...)
-}
-
-// nameFiles reads the files that name clients, those first that the user wrote.
-func (e *exporter) nameFiles() []health.NameFile {
-	var files []health.NameFile
-	read := func(kind string, paths []string, usual string, parse func(string) ([]state.Assignment, error)) {
-		if paths == nil {
-			paths = []string{usual}
-		}
-		for _, path := range paths {
-			names, err := parse(path)
-			files = append(files, health.NameFile{Kind: kind, Path: path, Given: path != usual, Names: names, Err: err})
-		}
-	}
-	read("hosts", e.Hosts, usualHosts, dhcp.ReadHosts)
-	read("leases", e.Leases, usualLeases, dhcp.ReadLeases)
-	return files
 }
