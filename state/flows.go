@@ -73,12 +73,11 @@ func NewFlowCounter(scope Scope, before *FlowMemory, counting, anew bool) *FlowC
 		c.before = *before
 		c.fromZero = anew || before.Counting
 	}
-	c.Reset()
 	return c
 }
 
-// Reset forgets what was observed: the dump begins again.
-func (c *FlowCounter) Reset() {
+// Begin begins the dump, or begins it again: what was observed is forgotten.
+func (c *FlowCounter) Begin() {
 	c.records = slices.Clone(c.before.Records)
 	c.seen = make([]bool, len(c.records))
 	c.index = make(map[uint64]int, len(c.records))
