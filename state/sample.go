@@ -24,6 +24,7 @@ type Sample struct {
 	Instant
 	LAN        *LAN           // from Neighbor
 	Accounting *Accounting    // from NFTables
+	Held       bool           // counters are not read in this run, on purpose: those of the last one hold
 	Conntrack  *TrackedFlows  // from Conntrack
 	Names      []NameRecord   // from DHCP and DNS; of two that fit, the earlier one counts
 	Asked      []netip.Addr   // the addresses that DNS was asked about

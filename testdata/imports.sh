@@ -14,8 +14,7 @@ allowed=(
 	'.* [a-z0-9]+(/[a-z0-9]+)*' # the standard library
 
 	'main /(sources|state)(/.*)?'
-	'main github.com/(alecthomas/kingpin/v2|prometheus/common/(model|promslog(/flag)?|version))'
-	'main golang.org/x/sys/unix'
+	'main github.com/prometheus/common/(promslog|version)'
 
 	'/sources/.* /state'
 	'/sources/(conntrack|health|neighbor|netlink/netlinktest|nftables) /sources/netlink'
@@ -24,6 +23,9 @@ allowed=(
 
 	'/state/.* /state'
 	'/state/(store|metrics) github.com/google/renameio/v2'
+	'/state/store golang.org/x/sys/unix'
+	'/state/store kernel.org/pub/linux/libs/security/libcap/cap'
+	'/state/settings github.com/prometheus/common/(model|promslog)'
 	'/state/table golang.org/x/text/width'
 	'/state/metrics github.com/prometheus/(client_model/go|common/expfmt)'
 )
