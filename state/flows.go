@@ -73,12 +73,11 @@ func NewFlowCounter(scope Scope, before *FlowMemory, counting, anew bool) *FlowC
 		c.before = *before
 		c.fromZero = anew || before.Counting
 	}
-	c.Reset()
 	return c
 }
 
-// Reset forgets what was observed: the dump begins again.
-func (c *FlowCounter) Reset() {
+// Begin begins the dump, or begins it again: what was observed is forgotten.
+func (c *FlowCounter) Begin() {
 	c.records = slices.Clone(c.before.Records)
 	c.seen = make([]bool, len(c.records))
 	c.index = make(map[uint64]int, len(c.records))
@@ -204,8 +203,8 @@ func (t *FlowTraffic) add(d Direction, delta Traffic, local bool) {
 	}
 }
 
-// Finish returns, after a whole dump, what clients moved since the last one,
-// sorted by address, and what the next run is to remember.
+// Finish ends a whole dump. It returns what clients moved since the last one, sorted
+// by address, and what the next run is to remember.
 func (c *FlowCounter) Finish() ([]FlowTraffic, *FlowMemory) {
 	traffic := make([]FlowTraffic, 0, len(c.traffic))
 	for _, t := range c.traffic {
@@ -213,7 +212,7 @@ func (c *FlowCounter) Finish() ([]FlowTraffic, *FlowMemory) {
 	}
 	slices.SortFunc(traffic, func(a, b FlowTraffic) int { return a.Addr.Compare(b.Addr) })
 
-	memory := &FlowMemory{Records: make([]FlowRecord, 0, len(c.records)), Counting: c.counting}
+	memory := &FlowMemory{Records: c.records[:0], Counting: c.counting}
 	for i, r := range c.records {
 		r.Missed++
 		if c.seen[i] {

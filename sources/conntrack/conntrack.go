@@ -116,7 +116,7 @@ func count(conn *netlink.Conn, isClient func(netip.Addr) bool, counter *state.Fl
 	err = netlink.Retry(func() error {
 		active = make(map[netip.Addr]state.Connections)
 		if counter != nil {
-			counter.Reset()
+			counter.Begin()
 		}
 		return eachFlow(conn, func(f *flow) {
 			stalled := counter != nil && observe(counter, f)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -386,31 +387,56 @@ func TestReadErrors(t *testing.T) {
 // The kernel walks every bucket of its hash table, whatever the number of flows.
 // Some 0.2 ms of Read are the benchmark's own: a goroutine that may not leave
 // its thread waits longer for the runtime's poller, which the library uses.
+//
+// With traffic, every flow is remembered and looked up, as in the layout flows.
 func BenchmarkRead(b *testing.B) {
-	for _, n := range []int{0, 1000, 5000, 20000, 60000} {
-		b.Run(fmt.Sprintf("flows=%d", n), func(b *testing.B) {
-			// Only the thread changes namespace. It ends with the benchmark.
-			runtime.LockOSThread()
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				b.Skipf("make a network namespace: %v; try unshare -rn go test -bench Read", err)
-			}
-			insert(b, dialLibrary(b), manySpecs(n)...)
+	for _, n := range []int{0, 1000, 5000, 20000, 60000, 100000} {
+		for _, traffic := range []bool{false, true} {
+			b.Run(fmt.Sprintf("flows=%d/traffic=%t", n, traffic), func(b *testing.B) { benchmarkRead(b, n, traffic) })
+		}
+	}
+}
 
-			var kernel time.Duration
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				start := time.Now()
-				receiveOnly(b)
-				kernel += time.Since(start)
-				b.StartTimer()
-				if _, err := Read(isLAN, nil, nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(kernel.Nanoseconds())/float64(b.N), "kernel-ns/op")
-			b.ReportMetric(float64(b.Elapsed())/float64(kernel), "x-kernel")
-		})
+func benchmarkRead(b *testing.B, n int, traffic bool) {
+	// Only the thread changes namespace. It ends with the benchmark.
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		b.Skipf("make a network namespace: %v; try unshare -rn go test -bench Read", err)
+	}
+	account(b)
+	insert(b, dialLibrary(b), manySpecs(n)...)
+
+	var kernel time.Duration
+	var memory *state.FlowMemory
+	scope := state.NewScope([]netip.Prefix{lan, lan6}, nil, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		start := time.Now()
+		receiveOnly(b)
+		kernel += time.Since(start)
+		b.StartTimer()
+		var counter *state.FlowCounter
+		if traffic {
+			counter = state.NewFlowCounter(scope, memory, true, false)
+		}
+		if _, err := Read(scope.Contains, nil, counter); err != nil {
+			b.Fatal(err)
+		}
+		if traffic {
+			_, memory = counter.Finish()
+		}
+	}
+	b.ReportMetric(float64(kernel.Nanoseconds())/float64(b.N), "kernel-ns/op")
+	b.ReportMetric(float64(b.Elapsed())/float64(kernel), "x-kernel")
+}
+
+// account has the kernel of this namespace count what flows move.
+func account(tb testing.TB) {
+	tb.Helper()
+	// /proc/sys/net is that of the namespace of the thread that opens it.
+	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_acct", []byte("1"), 0); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 	offloadedBit
 	leftBit
 	missedShift = iota
-	mostMissed   = 3
+	mostMissed  = 3
 )
 
 // maxFlows is the size beyond which a file holds no flows, in bytes: that of some
