@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -75,16 +76,17 @@ func (c *NameCache) put(n CachedName) {
 // Changed reports whether the names are not those that were loaded.
 func (c *NameCache) Changed() bool { return c.changed }
 
-// Names returns the names, sorted by address: at most MaxNames, those first that
-// keep says.
-func (c *NameCache) Names(keep func(DeviceID) bool) []CachedName {
-	names := make([]CachedName, 0, len(c.all()))
-	for _, n := range c.names {
-		names = append(names, n)
-	}
+// Names returns the names, sorted by address: at most MaxNames, those first of
+// devices that the ledger remembers.
+func (c *NameCache) Names(l *Ledger) []CachedName {
+	names := slices.Collect(maps.Values(c.all()))
 	if len(names) > MaxNames {
+		isKnown := func(n CachedName) bool {
+			_, known := slices.BinarySearchFunc(l.Devices, n.device(), compareIDs)
+			return known
+		}
 		slices.SortFunc(names, func(a, b CachedName) int {
-			return cmp.Or(-compareBool(keep(a.device()), keep(b.device())), a.Addr.Compare(b.Addr), a.device().Compare(b.device()))
+			return cmp.Or(compareBool(isKnown(b), isKnown(a)), a.Addr.Compare(b.Addr), a.device().Compare(b.device()))
 		})
 		names = names[:MaxNames]
 	}

@@ -55,7 +55,9 @@ func Compare(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg Confi
 	if c.counted {
 		next.Baselines = append(slices.Clone(next.Baselines[c.keepFrom:c.keepFrom+c.keep]), now.Uptime)
 	}
-	next.updateCheckpoint(cfg.CheckpointInterval, c.eventCounted())
+	changed := c.handedOver || last.Resets != next.Resets || last.Repairs != next.Repairs || last.Losses != next.Losses
+	next.updateCheckpoint(cfg.CheckpointInterval, changed)
+	next.Twice = next.IsCheckpoint() || last.Checkpoint != 0 && next.Checkpoint == 0 || changed || c.reselected
 	return next, c.report
 }
 
@@ -83,6 +85,8 @@ type comparison struct {
 
 	before         Accounting // what the counters showed in the last run, if that was of this boot
 	replaced       bool       // the counters are of another layout than those
+	handedOver     bool       // a known device has a new address, or a known address another device
+	reselected     bool       // somebody got or lost a series
 	anyReset       bool       // a counter that was there before is gone or fell
 	counted        bool       // whether counters were read
 	base           rateBase   // what rates are taken from
@@ -233,11 +237,4 @@ func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 		next.LastReadings = Accounting{}
 	}
 	return &next
-}
-
-// eventCounted reports whether a total of the program itself rose, or a client or
-// device appeared, which a checkpoint has to know.
-func (c *comparison) eventCounted() bool {
-	l, next := c.last, c.next
-	return l.Resets != next.Resets || l.Repairs != next.Repairs || l.Losses != next.Losses
 }

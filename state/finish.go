@@ -66,7 +66,13 @@ func (c *comparison) nameClient(client *Client, o *observation) (string, NameSou
 	if source != FromNone {
 		return name, source
 	}
-	others := c.devices[o.device].ipv4Online
+	d := &c.devices[o.device]
+	if named := d.named; named != nil && client.Addr.Is6() && named.Source != FromCache {
+		// What its IPv4 address, which comes first, is called is about to be
+		// remembered of the device.
+		return named.Name, named.Source
+	}
+	others := d.ipv4Online
 	if o.online && client.Addr.Is4() {
 		others--
 	}
@@ -157,7 +163,7 @@ func (c *comparison) nameDevice(device *Device, d *deviceState) {
 	if device.Name == from.Name && device.Source == from.Source && d.cached {
 		return // the cache has it
 	}
-	device.Name, device.Source, device.Addr = from.Name, from.Source, d.primary.Addr
+	device.Name, device.Source, device.Addr = from.Name, from.Source, from.Addr
 	c.names.put(CachedName{Addr: device.Addr, MAC: device.ID.MAC, Name: device.Name, Source: device.Source})
 }
 

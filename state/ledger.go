@@ -60,6 +60,10 @@ type Ledger struct {
 	// Checkpoint is the CLOCK_BOOTTIME of the last ledger that was written to the
 	// disk, if ledgers in between are kept in memory; see Reserve.
 	Checkpoint time.Duration
+	// Twice tells that the ledger has to be on the disk twice, as what the one
+	// before it has does not do if this one is damaged: it is a checkpoint, or the
+	// run did more than to add what counters show.
+	Twice bool
 	// Recovered tells that this is not the last run's ledger but an older one, or
 	// the first after a loss of all.
 	Recovered bool
