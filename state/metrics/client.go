@@ -32,7 +32,7 @@ func clientFamilies(r *state.Report, run Run) []family[client] {
 			help:  "Tracked flows that the client is an end of, each counted once; TCP flows in TIME_WAIT or CLOSE and flows without a reply are left out.",
 			known: activeKnown,
 			value: func(c *client, _ direction, _ int) float64 { return float64(c.Active.Sum()) }},
-		{name: "client_connections", kind: gauge, present: r.Conntrack != nil && run.PerProtocol,
+		{name: "client_connections", kind: gauge, present: r.Conntrack != nil && run.Protocols,
 			help:     "The flows of client_active_connections by protocol: tcp, udp, icmp (and ICMPv6) or other.",
 			labels:   []string{"protocol"},
 			variants: [][]string{{state.ICMP.String()}, {state.OtherProtocol.String()}, {state.TCP.String()}, {state.UDP.String()}},

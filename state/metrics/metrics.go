@@ -12,10 +12,10 @@ import (
 
 // Run is what the program knows of itself.
 type Run struct {
-	Duration    time.Duration // of this run so far
-	Version     string
-	GoVersion   string
-	PerProtocol bool // whether connections are counted for each protocol too
+	Duration  time.Duration // of this run so far
+	Version   string
+	GoVersion string
+	Protocols bool // whether connections are counted for each protocol too
 }
 
 // Render writes the .prom file of a report: families in the order of their names,
