@@ -25,7 +25,7 @@ allowed=(
 	'/state/(store|metrics) github.com/google/renameio/v2'
 	'/state/store golang.org/x/sys/unix'
 	'/state/store kernel.org/pub/linux/libs/security/libcap/cap'
-	'/state/settings github.com/prometheus/common/(model|promslog)'
+	'/state/settings github.com/prometheus/common/(model|promslog|version)'
 	'/state/table golang.org/x/text/width'
 	'/state/metrics github.com/prometheus/(client_model/go|common/expfmt)'
 )
