@@ -13,7 +13,6 @@ require (
 	github.com/ti-mo/conntrack v0.6.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/text v0.43.0
-	kernel.org/pub/linux/libs/security/libcap/cap v1.2.76
 )
 
 require (
@@ -24,5 +23,4 @@ require (
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-	kernel.org/pub/linux/libs/security/libcap/psx v1.2.76 // indirect
 )
