@@ -23,6 +23,4 @@ require (
 	github.com/ti-mo/netfilter v0.5.3 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	kernel.org/pub/linux/libs/security/libcap/cap v1.2.76
-	kernel.org/pub/linux/libs/security/libcap/psx v1.2.76 // indirect
 )
