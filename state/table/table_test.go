@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/width"
 
 	"network-metrics-exporter/state"
+	"network-metrics-exporter/state/settings"
 	"network-metrics-exporter/state/table"
 )
 
@@ -225,6 +226,13 @@ func TestSort(t *testing.T) {
 	}
 	if len(table.Sorts()) != 10 {
 		t.Error("not all orders are tested")
+	}
+	var sorts []string
+	for _, s := range table.Sorts() {
+		sorts = append(sorts, string(s))
+	}
+	if d := diff.Diff(sorts, settings.Sorts()); d != "" {
+		t.Errorf("orders (-table +flag):\n%s", d)
 	}
 }
 
