@@ -6,8 +6,6 @@ import (
 	"network-metrics-exporter/state"
 )
 
-type client = state.ClientReport
-
 // clients returns those of a report in the order of their series.
 func clients(r *state.Report) subjects[client] {
 	s := subjects[client]{labels: []string{"ip", "client"}, all: make([]subject[client], 0, len(r.Clients)+1)}
@@ -25,7 +23,6 @@ func clients(r *state.Report) subjects[client] {
 
 // clientFamilies returns the families of clients in the order of their names.
 func clientFamilies(r *state.Report, run Run) []family[client] {
-	type direction = state.Direction
 	activeKnown := func(c *client) bool { return c.ActiveKnown }
 	return []family[client]{
 		{name: "client_active_connections", kind: gauge, present: r.Conntrack != nil,

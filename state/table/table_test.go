@@ -6,6 +6,7 @@ import (
 	"flag"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/text/width"
 
 	"network-metrics-exporter/state"
+	"network-metrics-exporter/state/settings"
 	"network-metrics-exporter/state/table"
 )
 
@@ -159,6 +161,27 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// TestREADME renders what the README shows, on a terminal of 80 cells.
+func TestREADME(t *testing.T) {
+	r := oneLAN()
+	r.PeriodStarts[state.Current] = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	r.Devices, r.OtherDevice = r.Devices[1:3], nil
+	r.Clients = slices.DeleteFunc(r.Clients, func(c state.ClientReport) bool {
+		return !slices.ContainsFunc(r.Devices, func(d state.DeviceReport) bool { return d.ID == c.Device })
+	})
+	var text strings.Builder
+	if err := table.Write(&text, r, table.Options{Totals: true, Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n\n    " + strings.ReplaceAll(text.String(), "\n", "\n    "); !strings.Contains(string(readme), strings.TrimSuffix(want, "    ")+"\n") {
+		t.Errorf("the README does not show this:\n%s", &text)
+	}
+}
+
 // TestWidth holds the table to the width of any terminal that has room for a name
 // and a rate.
 func TestWidth(t *testing.T) {
@@ -225,6 +248,13 @@ func TestSort(t *testing.T) {
 	}
 	if len(table.Sorts()) != 10 {
 		t.Error("not all orders are tested")
+	}
+	var sorts []string
+	for _, s := range table.Sorts() {
+		sorts = append(sorts, string(s))
+	}
+	if d := diff.Diff(sorts, settings.Sorts()); d != "" {
+		t.Errorf("orders (-table +flag):\n%s", d)
 	}
 }
 
