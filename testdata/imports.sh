@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 nobody='.* (C|os/exec|unsafe)'
-kernel='github.com/(google/nftables|jsimonetti/rtnetlink/v2|mdlayher/netlink|ti-mo/conntrack|ti-mo/netfilter)'
+kernel='(github.com/(google/nftables|jsimonetti/rtnetlink/v2|mdlayher/netlink|ti-mo/conntrack|ti-mo/netfilter)|golang.zx2c4.com/wireguard/wgctrl)'
 allowed=(
 	'.* [a-z0-9]+(/[a-z0-9]+)*' # the standard library
 
