@@ -12,13 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var equateAddrs = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
-
 // Ends of flows.
 var (
-	phone     = netip.MustParseAddr("192.168.10.100")
-	tablet    = netip.MustParseAddr("192.168.10.101")
-	phone6    = netip.MustParseAddr("fd00:10::100")
 	guest     = netip.MustParseAddr("192.168.20.7")
 	webserver = netip.MustParseAddr("203.0.113.2")
 	router    = netip.MustParseAddr("192.168.10.1")
@@ -39,11 +34,11 @@ func flowScope() Scope {
 	}, nil)
 }
 
-// A flow of the phone to the Internet that has moved so much; packets are a
+// A flow of the laptop to the Internet that has moved so much; packets are a
 // hundredth of the bytes.
 func reading(key uint64, sent, received uint64) FlowReading {
 	return FlowReading{
-		Key: key, Initiator: phone, Responder: webserver, HasCounters: true,
+		Key: key, Initiator: laptop, Responder: webserver, HasCounters: true,
 		Traffic: [2]Traffic{{Bytes: sent, Packets: sent / 100}, {Bytes: received, Packets: received / 100}},
 	}
 }
@@ -64,14 +59,14 @@ func uncounted(f FlowReading) FlowReading {
 	return f
 }
 
-// moved is what a client received and sent, with packets as in reading.
-func moved(addr netip.Addr, received, sent uint64) FlowTraffic {
+// trafficOf is what a client received and sent, with packets as in reading.
+func trafficOf(addr netip.Addr, received, sent uint64) FlowTraffic {
 	return FlowTraffic{Addr: addr, All: [2]Traffic{Rx: {received, received / 100}, Tx: {sent, sent / 100}}}
 }
 
-// movedLocally is what a client exchanged with another one.
-func movedLocally(addr netip.Addr, received, sent uint64) FlowTraffic {
-	t := moved(addr, received, sent)
+// localTraffic is what a client exchanged with another one.
+func localTraffic(addr netip.Addr, received, sent uint64) FlowTraffic {
+	t := trafficOf(addr, received, sent)
 	t.Local = t.All
 	return t
 }
@@ -105,43 +100,43 @@ func TestFlowCounter(t *testing.T) {
 			name: "at first a flow is a base",
 			dumps: []dumpOf{
 				{flows: []FlowReading{reading(1, 1000, 5000)}},
-				{flows: []FlowReading{reading(1, 1200, 9000)}, want: []FlowTraffic{moved(phone, 4000, 200)}},
+				{flows: []FlowReading{reading(1, 1200, 9000)}, want: []FlowTraffic{trafficOf(laptop, 4000, 200)}},
 				{flows: []FlowReading{reading(1, 1200, 9000)}},
 			},
 		}, {
 			name: "where no run can have counted, all counts",
 			anew: true,
 			dumps: []dumpOf{
-				{flows: []FlowReading{reading(1, 1000, 5000)}, want: []FlowTraffic{moved(phone, 5000, 1000)}},
-				{flows: []FlowReading{reading(1, 1200, 9000)}, want: []FlowTraffic{moved(phone, 4000, 200)}},
+				{flows: []FlowReading{reading(1, 1000, 5000)}, want: []FlowTraffic{trafficOf(laptop, 5000, 1000)}},
+				{flows: []FlowReading{reading(1, 1200, 9000)}, want: []FlowTraffic{trafficOf(laptop, 4000, 200)}},
 			},
 		}, {
 			name: "what the last dump did not show began since",
 			dumps: []dumpOf{
 				{flows: nil},
-				{flows: []FlowReading{reading(1, 1000, 5000)}, want: []FlowTraffic{moved(phone, 5000, 1000)}},
+				{flows: []FlowReading{reading(1, 1000, 5000)}, want: []FlowTraffic{trafficOf(laptop, 5000, 1000)}},
 			},
 		}, {
 			name: "several flows of a client add up",
 			dumps: []dumpOf{
 				{flows: nil},
 				{
-					flows: []FlowReading{reading(1, 100, 200), between(webserver, phone, reading(2, 3000, 4000)), between(phone6, webserver, reading(3, 500, 600))},
-					want:  []FlowTraffic{moved(phone, 3200, 4100), moved(phone6, 600, 500)},
+					flows: []FlowReading{reading(1, 100, 200), between(webserver, laptop, reading(2, 3000, 4000)), between(laptop6, webserver, reading(3, 500, 600))},
+					want:  []FlowTraffic{trafficOf(laptop, 3200, 4100), trafficOf(laptop6, 600, 500)},
 				},
 			},
 		}, {
 			name: "a flow listed twice counts once",
 			dumps: []dumpOf{
 				{flows: nil},
-				{flows: []FlowReading{reading(1, 100, 200), reading(1, 100, 300)}, want: []FlowTraffic{moved(phone, 300, 100)}},
-				{flows: []FlowReading{reading(1, 200, 300), reading(1, 200, 300)}, want: []FlowTraffic{moved(phone, 0, 100)}},
+				{flows: []FlowReading{reading(1, 100, 200), reading(1, 100, 300)}, want: []FlowTraffic{trafficOf(laptop, 300, 100)}},
+				{flows: []FlowReading{reading(1, 200, 300), reading(1, 200, 300)}, want: []FlowTraffic{trafficOf(laptop, 0, 100)}},
 			},
 		}, {
 			name: "a counter that fell is of a new flow",
 			dumps: []dumpOf{
 				{flows: []FlowReading{reading(1, 1000, 5000)}},
-				{flows: []FlowReading{reading(1, 900, 6000)}, want: []FlowTraffic{moved(phone, 6000, 900)}},
+				{flows: []FlowReading{reading(1, 900, 6000)}, want: []FlowTraffic{trafficOf(laptop, 6000, 900)}},
 			},
 		}, {
 			name: "a flow that two dumps miss goes on, one that three miss is new",
@@ -149,23 +144,23 @@ func TestFlowCounter(t *testing.T) {
 				{flows: []FlowReading{reading(1, 1000, 5000), reading(2, 1000, 5000)}},
 				{flows: nil},
 				{flows: nil},
-				{flows: []FlowReading{reading(1, 1100, 5000)}, want: []FlowTraffic{moved(phone, 0, 100)}},
-				{flows: []FlowReading{reading(2, 1100, 5000)}, want: []FlowTraffic{moved(phone, 5000, 1100)}},
+				{flows: []FlowReading{reading(1, 1100, 5000)}, want: []FlowTraffic{trafficOf(laptop, 0, 100)}},
+				{flows: []FlowReading{reading(2, 1100, 5000)}, want: []FlowTraffic{trafficOf(laptop, 5000, 1100)}},
 			},
 		}, {
 			name: "between clients both ends count, all of it local",
 			dumps: []dumpOf{
 				{flows: nil},
 				{
-					flows: []FlowReading{between(phone, guest, reading(1, 100, 200)), between(tablet, tablet, reading(2, 1000, 2000)), between(tablet, webserver, reading(3, 500, 0))},
+					flows: []FlowReading{between(laptop, guest, reading(1, 100, 200)), between(phone, phone, reading(2, 1000, 2000)), between(phone, webserver, reading(3, 500, 0))},
 					want: []FlowTraffic{
-						movedLocally(phone, 200, 100),
+						localTraffic(laptop, 200, 100),
 						{
-							Addr:  tablet, // its own server by the router's public address, and the Internet
+							Addr:  phone, // its own server by the router's public address, and the Internet
 							All:   [2]Traffic{Rx: {3000, 30}, Tx: {3500, 35}},
 							Local: [2]Traffic{Rx: {3000, 30}, Tx: {3000, 30}},
 						},
-						movedLocally(guest, 100, 200),
+						localTraffic(guest, 100, 200),
 					},
 				},
 			},
@@ -174,24 +169,24 @@ func TestFlowCounter(t *testing.T) {
 			dumps: []dumpOf{
 				{flows: nil},
 				{flows: []FlowReading{
-					between(phone, router, reading(1, 100, 200)),
-					between(router, phone, reading(2, 100, 200)),
+					between(laptop, router, reading(1, 100, 200)),
+					between(router, laptop, reading(2, 100, 200)),
 					between(webserver, routerWAN, reading(3, 100, 200)),
-					between(phone, netip.MustParseAddr("224.0.0.251"), reading(4, 100, 0)),
-					between(phone, netip.MustParseAddr("192.168.10.255"), reading(5, 100, 0)),
+					between(laptop, netip.MustParseAddr("224.0.0.251"), reading(4, 100, 0)),
+					between(laptop, netip.MustParseAddr("192.168.10.255"), reading(5, 100, 0)),
 					between(netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("255.255.255.255"), reading(6, 100, 0)),
 					between(netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2"), reading(7, 100, 0)),
 				}},
-				{flows: []FlowReading{between(phone, router, reading(1, 900, 800))}},
+				{flows: []FlowReading{between(laptop, router, reading(1, 900, 800))}},
 			},
 		}, {
 			name: "whether a flow is the router's own stays as at first sight",
 			dumps: []dumpOf{
-				{flows: []FlowReading{between(phone, router, reading(1, 100, 200)), reading(2, 100, 200)}},
+				{flows: []FlowReading{between(laptop, router, reading(1, 100, 200)), reading(2, 100, 200)}},
 				{
 					// As if the router had given up the one address and got the other.
-					flows: []FlowReading{reading(1, 300, 400), between(phone, router, reading(2, 300, 400))},
-					want:  []FlowTraffic{moved(phone, 200, 200)},
+					flows: []FlowReading{reading(1, 300, 400), between(laptop, router, reading(2, 300, 400))},
+					want:  []FlowTraffic{trafficOf(laptop, 200, 200)},
 				},
 			},
 		}, {
@@ -204,7 +199,7 @@ func TestFlowCounter(t *testing.T) {
 			name: "without counters nothing counts",
 			anew: true,
 			dumps: []dumpOf{
-				{flows: []FlowReading{uncounted(reading(1, 100, 200)), reading(2, 100, 200)}, want: []FlowTraffic{moved(phone, 200, 100)}},
+				{flows: []FlowReading{uncounted(reading(1, 100, 200)), reading(2, 100, 200)}, want: []FlowTraffic{trafficOf(laptop, 200, 100)}},
 				{flows: []FlowReading{uncounted(reading(1, 100, 200))}},
 			},
 		}, {
@@ -213,11 +208,11 @@ func TestFlowCounter(t *testing.T) {
 				{flows: []FlowReading{offloaded(reading(1, 100, 200)), offloaded(reading(2, 100, 200)), reading(3, 100, 200)}},
 				// In the table without moving anything, as a flow that is idle; not
 				// there any more, but what it moved it may have moved there.
-				{flows: []FlowReading{offloaded(reading(1, 100, 200)), reading(2, 100, 300), reading(3, 100, 200)}, want: []FlowTraffic{moved(phone, 100, 0)}},
+				{flows: []FlowReading{offloaded(reading(1, 100, 200)), reading(2, 100, 300), reading(3, 100, 200)}, want: []FlowTraffic{trafficOf(laptop, 100, 0)}},
 				{flows: []FlowReading{reading(1, 100, 200), reading(2, 100, 300), reading(3, 100, 200)}, stalled: []uint64{1, 2}},
-				{flows: []FlowReading{reading(1, 100, 200), reading(2, 200, 300)}, stalled: []uint64{1}, want: []FlowTraffic{moved(phone, 0, 100)}},
+				{flows: []FlowReading{reading(1, 100, 200), reading(2, 200, 300)}, stalled: []uint64{1}, want: []FlowTraffic{trafficOf(laptop, 0, 100)}},
 				// An ordinary flow again, which may pause.
-				{flows: []FlowReading{offloaded(reading(1, 200, 200)), reading(2, 200, 300)}, want: []FlowTraffic{moved(phone, 0, 100)}},
+				{flows: []FlowReading{offloaded(reading(1, 200, 200)), reading(2, 200, 300)}, want: []FlowTraffic{trafficOf(laptop, 0, 100)}},
 			},
 		}, {
 			name:   "of another layout's memory nothing counts but what began since",
@@ -226,7 +221,7 @@ func TestFlowCounter(t *testing.T) {
 				{flows: []FlowReading{offloaded(reading(1, 100, 200)), reading(2, 100, 100), reading(3, 100, 200)}},
 				{
 					flows: []FlowReading{offloaded(reading(1, 200, 200)), reading(2, 200, 100), reading(3, 200, 200), reading(4, 200, 200)},
-					want:  []FlowTraffic{moved(phone, 200, 500)},
+					want:  []FlowTraffic{trafficOf(laptop, 200, 500)},
 				},
 			},
 		},
@@ -240,7 +235,7 @@ func TestFlowCounter(t *testing.T) {
 				torn.observe(c)
 				stalled := d.observe(c)
 				traffic, next := c.Finish()
-				if diff := cmp.Diff(d.want, traffic, equateAddrs, cmpopts.EquateEmpty()); diff != "" {
+				if diff := cmp.Diff(d.want, traffic, comparable, cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("dump %d: traffic (-want +got):\n%s", i, diff)
 				}
 				if diff := cmp.Diff(d.stalled, stalled, cmpopts.EquateEmpty()); diff != "" {
@@ -290,7 +285,7 @@ func TestFlowCounterOfOtherLayouts(t *testing.T) {
 }
 
 func TestMissingCounters(t *testing.T) {
-	own := between(phone, router, reading(9, 100, 200))
+	own := between(laptop, router, reading(9, 100, 200))
 	for _, tc := range []struct {
 		name      string
 		flows     []FlowReading
@@ -319,7 +314,7 @@ func TestFlowCounterExact(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		scope := flowScope()
-		ends := []netip.Addr{phone, tablet, phone6, guest, webserver, router}
+		ends := []netip.Addr{laptop, phone, laptop6, guest, webserver, router}
 		flows := make(map[uint64]*FlowReading)
 		shown := make(map[uint64][2]Traffic)
 		missed := make(map[uint64]int)
@@ -367,7 +362,7 @@ func TestFlowCounterExact(t *testing.T) {
 				got[f.Addr] = sum
 			}
 		}
-		if diff := cmp.Diff(want, got, equateAddrs); diff != "" {
+		if diff := cmp.Diff(want, got, comparable); diff != "" {
 			t.Fatalf("seed %d (-want +got):\n%s", seed, diff)
 		}
 	}

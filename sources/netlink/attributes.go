@@ -41,11 +41,11 @@ type Value struct {
 //
 // A type comes without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER, which not
 // every kernel sets. The first error, also one out of a nested walk, ends all walks
-// that share *err, which is nil before. Nothing but err is allocated: where many
-// messages are decoded, one serves for all.
+// that share err. Nothing but that variable is allocated: where many messages are
+// decoded, one serves for all.
 func Attributes(b []byte, err *error) iter.Seq2[uint16, Value] {
 	return func(yield func(uint16, Value) bool) {
-		for rest := b; len(rest) > 0; {
+		for rest := b; len(rest) > 0 && *err == nil; {
 			if len(rest) < unix.SizeofNlAttr {
 				*err = errAttribute
 				return
@@ -56,7 +56,7 @@ func Attributes(b []byte, err *error) iter.Seq2[uint16, Value] {
 				return
 			}
 			typ := binary.NativeEndian.Uint16(rest[2:]) &^ typeFlags
-			if !yield(typ, Value{rest[unix.SizeofNlAttr:size], err}) || *err != nil {
+			if !yield(typ, Value{rest[unix.SizeofNlAttr:size], err}) {
 				return
 			}
 			// What comes last may lack the padding.

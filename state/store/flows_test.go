@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,7 +136,8 @@ func FuzzDecodeFlows(f *testing.F) {
 		if len(b) < 4 {
 			return
 		}
-		b = sealed(b[:len(b)-4])
+		// With the right checksum more of them are looked at.
+		b = binary.BigEndian.AppendUint32(b[:len(b)-4:len(b)-4], checksum(b[:len(b)-4]))
 		m, err := decodeFlows(b, 7)
 		if err != nil {
 			if !errors.Is(err, errDamaged) {
@@ -147,4 +150,78 @@ func FuzzDecodeFlows(f *testing.F) {
 			t.Errorf("decoded again, %v (-first +second):\n%s", err, diff)
 		}
 	})
+}
+
+// A run that ends at any moment counts no byte twice, and loses none but what a run
+// that never was would have lost too.
+func TestFlowFilesAfterKill(t *testing.T) {
+	const all = 5 // the steps of a run
+	phone, server := netip.MustParseAddr("192.168.10.101"), netip.MustParseAddr("203.0.113.2")
+	scope := state.NewScope([]netip.Prefix{netip.MustParsePrefix("192.168.10.0/24")}, nil, nil)
+	for killedAt := range all {
+		files := FlowFiles(filepath.Join(t.TempDir(), "flows-"))
+		// What a ledger has of it.
+		var ledger struct{ id, total uint64 }
+		var moved uint64
+		run := func(steps int) {
+			memory, err := files.Load(ledger.id)
+			if err != nil && (ledger.id != 0 || !errors.Is(err, fs.ErrNotExist)) {
+				t.Fatal(err)
+			}
+			counter := state.NewFlowCounter(scope, memory, true, ledger.id == 0)
+			counter.Begin()
+			// One that goes on, and one that ends with each run.
+			for key, bytes := range map[uint64]uint64{1: moved, 1 + moved: 100} {
+				counter.Observe(&state.FlowReading{Key: key, Initiator: phone, Responder: server, HasCounters: true, Traffic: [2]state.Traffic{{Bytes: bytes, Packets: 1}}})
+			}
+			traffic, memory := counter.Finish()
+			next := ledger
+			for _, f := range traffic {
+				next.total += f.All[state.Tx].Bytes
+			}
+			if steps == 0 {
+				return
+			}
+			if next.id, err = files.Save(memory); err != nil {
+				t.Fatal(err)
+			}
+			switch steps {
+			case 1: // half of the file is written
+				if err := os.Truncate(files.path(next.id), 40); err != nil {
+					t.Fatal(err)
+				}
+				return
+			case 2:
+				return
+			}
+			ledger = next
+			if steps > 3 {
+				files.Remove(ledger.id)
+			}
+		}
+		for i := range 20 {
+			moved += 1000
+			steps := all - 1
+			if i%3 == 1 {
+				steps = killedAt
+			}
+			run(steps)
+		}
+		moved += 1000
+		run(all - 1)
+		// Flows that were there for a killed run alone, nobody saw again.
+		want := moved
+		for i := range 21 {
+			if i%3 != 1 || i == 20 || killedAt > 2 {
+				want += 100
+			}
+		}
+		if ledger.total != want {
+			t.Errorf("killed after step %d: %d bytes, want %d", killedAt, ledger.total, want)
+		}
+		left, err := filepath.Glob(string(files) + "*")
+		if err != nil || len(left) != 1 || left[0] != files.path(ledger.id) {
+			t.Errorf("killed after step %d: left %v, %v", killedAt, left, err)
+		}
+	}
 }
