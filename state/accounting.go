@@ -103,13 +103,19 @@ type Accounting struct {
 	Counters         []Counter   // sorted by Counter.Compare; several of one address and direction add up
 	Local            []Counter   // the part of Counters whose other end is an address of the networks too; sorted likewise
 	ReplacedCounters []Counter   // those of the layout before, read for the last time and taken away; sorted likewise
-	Objects          []CounterID // the sets and rules that the counters are in, sorted
-	Made             []CounterID // those of Objects that this run made, sorted: what they show has come since
+	Objects          []CounterID // the sets, and those rules that are there whoever the clients are, sorted
+	Made             []CounterID // the sets and rules that this run made, sorted: what they show has come since
 	Generation       uint32      // of the ruleset that the counters were read from (NFTA_GEN_ID)
+	Foreign          []CounterID // rules of Counters that somebody else made, sorted: they are not forgotten
 	Repaired         bool        // something that earlier runs had made was gone and was put back
 	Full             bool        // an address found no place
 	Flowtable        FlowtableUse
 	LocalKnown       bool // whether Local is counted in this layout
+}
+
+// IsBypassed reports whether a flowtable lets packets pass that nobody counts.
+func (a *Accounting) IsBypassed() bool {
+	return a.Flowtable == UncountedFlowtable || a.Flowtable == CountedFlowtable && a.Layout != Flows
 }
 
 // IsMade reports whether the object of a counter was made in this run.

@@ -27,6 +27,18 @@ type Config struct {
 // intervals.
 func (c Config) Overdue() time.Duration { return 10 * c.Interval }
 
+// Trusts reports whether the wall clock is set: whether it is not before the
+// program was built.
+func (c Config) Trusts(wall time.Time) bool { return !wall.Before(c.Built) }
+
+// Trusted returns a moment, without its wall clock if that is not set.
+func (c Config) Trusted(now Instant) Instant {
+	if !c.Trusts(now.Wall) {
+		now.Wall = time.Time{}
+	}
+	return now
+}
+
 // Compare works out what is true now, and what the next run has to know, from
 // what the last one left and what this one read. It changes neither; the cache
 // learns the names that servers gave.
@@ -55,7 +67,9 @@ func Compare(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg Confi
 	if c.counted {
 		next.Baselines = append(slices.Clone(next.Baselines[c.keepFrom:c.keepFrom+c.keep]), now.Uptime)
 	}
-	next.updateCheckpoint(cfg.CheckpointInterval, c.eventCounted())
+	changed := c.handedOver || last.Resets != next.Resets || last.Repairs != next.Repairs || last.Losses != next.Losses
+	next.updateCheckpoint(cfg.CheckpointInterval, changed)
+	next.Twice = next.IsCheckpoint() || last.Checkpoint != 0 && next.Checkpoint == 0 || changed || c.reselected
 	return next, c.report
 }
 
@@ -83,6 +97,8 @@ type comparison struct {
 
 	before         Accounting // what the counters showed in the last run, if that was of this boot
 	replaced       bool       // the counters are of another layout than those
+	handedOver     bool       // a known device has a new address, or a known address another device
+	reselected     bool       // somebody got or lost a series
 	anyReset       bool       // a counter that was there before is gone or fell
 	counted        bool       // whether counters were read
 	base           rateBase   // what rates are taken from
@@ -219,7 +235,7 @@ func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 	next := *l
 	next.Run++
 	next.Instant, next.Recovered = now, false
-	next.Trusted = !now.Wall.Before(cfg.Built)
+	next.Trusted = cfg.Trusts(now.Wall)
 	next.Steady = l.steadyTime(now, next.Trusted, cfg)
 	next.Clients = nil
 	next.Devices = slices.Clone(l.Devices)
@@ -230,14 +246,7 @@ func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 		next.Baselines, next.Slots, next.Checkpoint = nil, nil, 0
 	}
 	if l.Boot != now.Boot {
-		next.LastReadings = Accounting{}
+		next.LastReadings, next.FlowFile = Accounting{}, 0
 	}
 	return &next
-}
-
-// eventCounted reports whether a total of the program itself rose, or a client or
-// device appeared, which a checkpoint has to know.
-func (c *comparison) eventCounted() bool {
-	l, next := c.last, c.next
-	return l.Resets != next.Resets || l.Repairs != next.Repairs || l.Losses != next.Losses
 }

@@ -29,19 +29,20 @@ var (
 
 // step is a run, told by what matters to a test.
 type step struct {
-	boot     string // "a" if empty
-	at       float64
-	wall     time.Duration // the wall clock's step against noon + at
-	layout   Layout        // Rules if empty
-	counters []Counter
-	lan      []NeighborEntry
-	flows    map[netip.Addr]Connections
-	names    []NameRecord
-	peers    []Peer
-	asked    []netip.Addr
-	scope    []netip.Prefix // lan if empty
-	loaded   bool           // the counters are in objects that somebody else may have made
-	failed   []Source
+	boot      string // "a" if empty
+	at        float64
+	wall      time.Duration // the wall clock's step against noon + at
+	layout    Layout        // Rules if empty
+	counters  []Counter
+	lan       []NeighborEntry
+	flows     map[netip.Addr]Connections
+	names     []NameRecord
+	peers     []Peer
+	asked     []netip.Addr
+	scope     []netip.Prefix // lan if empty
+	loaded    bool           // the counters are in objects that somebody else may have made
+	recovered bool           // the ledger to go on from is not the last one
+	failed    []Source
 }
 
 // sample makes the step's sample: 12:00:00 is 1000 s after boot.
@@ -52,8 +53,11 @@ func (s step) sample() *Sample {
 	}
 	uptime := time.Duration(s.at * float64(time.Second))
 	now := &Sample{
-		Instant:    Instant{Boot: boot, Uptime: 1000*time.Second + uptime, Wall: noon.Add(uptime + s.wall)},
-		LAN:        &LAN{Neighbors: s.lan, Peers: s.peers},
+		Instant: Instant{Boot: boot, Uptime: 1000*time.Second + uptime, Wall: noon.Add(uptime + s.wall)},
+		LAN: &LAN{
+			Neighbors: slices.SortedStableFunc(slices.Values(s.lan), func(a, b NeighborEntry) int { return a.Addr.Compare(b.Addr) }),
+			Peers:     s.peers,
+		},
 		Accounting: &Accounting{Layout: Rules, Counters: slices.SortedFunc(slices.Values(s.counters), Counter.Compare)},
 		Conntrack:  &TrackedFlows{Active: s.flows, Uptime: 1000*time.Second + uptime},
 		Names:      s.names,

@@ -64,8 +64,10 @@ func (c *comparison) evict() (evicted []Counter) {
 			i++
 		}
 		if i == len(c.next.Clients) || c.next.Clients[i].Addr != addr {
-			evicted = append(evicted, counters...)
-			addresses[family]--
+			if c.areIdle(counters) {
+				evicted = append(evicted, counters...)
+				addresses[family]--
+			}
 		} else if client := &c.next.Clients[i]; !client.HasSeries && c.observations[i].delta == ([2]Traffic{}) {
 			idle[family] = append(idle[family], evictee{client, counters})
 		}
@@ -85,6 +87,18 @@ func (c *comparison) evict() (evicted []Counter) {
 	}
 	slices.SortFunc(evicted, Counter.Compare)
 	return evicted
+}
+
+// areIdle reports whether counters show what they did in the last run. If this
+// run's ledger is lost, what they counted is in the one before.
+func (c *comparison) areIdle(counters []Counter) bool {
+	for _, now := range counters {
+		i, found := slices.BinarySearchFunc(c.before.Counters, now, Counter.Compare)
+		if !found || c.before.Counters[i].Traffic != now.Traffic {
+			return false
+		}
+	}
+	return true
 }
 
 // evictee is a client whose counters may be deleted.

@@ -26,13 +26,18 @@ func (c *comparison) identify(client *Client, o *observation, entry *NeighborEnt
 		client.Device, client.Evidence = DeviceID{MAC: mac}, evidence
 	}
 	if !isNew && client.Device != before {
+		c.handedOver = true
 		if before.MAC.IsZero() {
 			c.renameDevice(before, client.Device)
 		} else {
 			o.handedOver = true
 		}
 	}
+	devices := len(c.devices)
 	o.device = c.device(client.Device)
+	if isNew && o.device < devices {
+		c.handedOver = true
+	}
 	d := &c.devices[o.device]
 	for dir := range o.delta {
 		d.delta[dir] = d.delta[dir].plus(o.delta[dir])

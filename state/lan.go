@@ -57,10 +57,10 @@ type Peer struct {
 // LAN is the local network as the router knows it.
 type LAN struct {
 	Interfaces []string        // the LAN interfaces that exist
-	Neighbors  []NeighborEntry // those of the LAN interfaces
+	Neighbors  []NeighborEntry // those of the LAN interfaces, sorted by address
 	Addrs      []InterfaceAddr // those of every interface
 	Routes     []Route         // those by way of LAN interfaces, default routes left out
-	Peers      []Peer          // those of the LAN interfaces
+	Peers      []Peer          // those of the LAN interfaces, sorted by address
 }
 
 // AddrsOn returns the router's addresses on the named interfaces whose networks

@@ -60,6 +60,10 @@ type Ledger struct {
 	// Checkpoint is the CLOCK_BOOTTIME of the last ledger that was written to the
 	// disk, if ledgers in between are kept in memory; see Reserve.
 	Checkpoint time.Duration
+	// Twice tells that the ledger has to be on the disk twice, as what the one
+	// before it has does not do if this one is damaged: it is a checkpoint, or the
+	// run did more than to add what counters show.
+	Twice bool
 	// Recovered tells that this is not the last run's ledger but an older one, or
 	// the first after a loss of all.
 	Recovered bool
@@ -161,3 +165,17 @@ func (l *Ledger) Fault(source Source) error {
 type fault string
 
 func (f fault) Error() string { return string(f) }
+
+// IsRecent reports whether the ledger is a base for the rates of a moment.
+func (l *Ledger) IsRecent(now Instant, cfg Config) bool {
+	return l.continues(now) && len(l.Baselines) > 0 && now.Uptime-l.Uptime <= cfg.Overdue()
+}
+
+// ReadingsOf returns what the counters last showed in the boot of a moment, nil if
+// they were not read in it.
+func (l *Ledger) ReadingsOf(now Instant) *Accounting {
+	if l.Boot != now.Boot || l.LastReadings.Layout == "" {
+		return nil
+	}
+	return &l.LastReadings
+}

@@ -74,8 +74,7 @@ func (c *comparison) newSources() *sources {
 		}
 	}
 	if lan := c.now.LAN; lan != nil {
-		s.neighbors.rest = slices.SortedStableFunc(slices.Values(lan.Neighbors), func(a, b NeighborEntry) int { return a.Addr.Compare(b.Addr) })
-		s.peers.rest = slices.SortedStableFunc(slices.Values(lan.Peers), func(a, b Peer) int { return a.Addr.Compare(b.Addr) })
+		s.neighbors.rest, s.peers.rest = lan.Neighbors, lan.Peers
 	}
 	return s
 }
@@ -184,9 +183,9 @@ func (c *comparison) growth(before, now []Counter, haveBase bool) (delta [2]Traf
 
 // isLoaded reports whether somebody else may have put an object there, with
 // counters that are not zero: neither this run made it nor did the last one know
-// it.
+// it. Where the last ledger is lost, the run of that one most likely made it.
 func (c *comparison) isLoaded(id CounterID) bool {
-	if c.cfg.Accounting == Off && !c.replaced || c.now.Accounting.IsMade(id) {
+	if c.last.Recovered || c.cfg.Accounting == Off && !c.replaced || c.now.Accounting.IsMade(id) {
 		return false
 	}
 	_, known := slices.BinarySearchFunc(c.before.Objects, id, CounterID.Compare)
@@ -202,7 +201,7 @@ func (c *comparison) updatePresence(client *Client, o *observation, entry *Neigh
 	if ago, ok := entry.alive(); ok && !entry.MAC.IsZero() {
 		client.see(now-ago, c.next)
 	}
-	if len(c.next.Baselines) > 0 { // else it is not known when it was moved
+	if c.before.Layout != "" { // else it is not known when it was moved
 		for d := range o.delta {
 			if o.delta[d] != (Traffic{}) {
 				client.LastActive[d] = now

@@ -10,14 +10,16 @@ import (
 // selectSeries decides which clients and which devices have series of their own:
 // all of them, or Config.MaxClients of each. Who is present comes before who is
 // away, then who moved most; who has a series keeps it unless another one moved
-// a tenth more.
+// a tenth more. A run that has to go on from less than the last ledger changes
+// nothing of that, as what the last run added is about to be added again.
 func (c *comparison) selectSeries() {
+	frozen := c.last.Recovered && slices.ContainsFunc(c.last.Clients, func(c Client) bool { return !c.HasSeries })
 	clients := make([]candidate, len(c.next.Clients))
 	for i := range clients {
 		client, o := &c.next.Clients[i], &c.observations[i]
 		clients[i] = newCandidate(&client.HasSeries, o.online, client.OtherBytes, &client.CounterState, o.delta)
 	}
-	selectCandidates(clients, c.cfg.MaxClients)
+	changed := selectCandidates(clients, c.cfg.MaxClients, frozen)
 
 	devices := make([]candidate, 0, len(c.next.Devices))
 	for i := range c.next.Devices {
@@ -28,7 +30,7 @@ func (c *comparison) selectSeries() {
 		}
 		devices = append(devices, newCandidate(&device.HasSeries, d.online, device.OtherBytes, &device.CounterState, d.delta))
 	}
-	selectCandidates(devices, c.cfg.MaxClients)
+	c.reselected = selectCandidates(devices, c.cfg.MaxClients, frozen) || changed
 }
 
 // isForgotten reports whether a device has left the metrics.
@@ -54,22 +56,26 @@ func newCandidate(hasSeries *bool, online bool, other uint64, s *CounterState, d
 	return candidate{hasSeries, online, moved}
 }
 
-// selectCandidates gives series to the first most, in the order of their rank.
-func selectCandidates(all []candidate, most int) {
+// selectCandidates gives series to the first most, in the order of their rank, or
+// to nobody but those who have one. It reports whether anybody got or lost one.
+func selectCandidates(all []candidate, most int, frozen bool) (changed bool) {
 	if len(all) > most {
 		slices.SortStableFunc(all, func(a, b candidate) int {
 			return cmp.Or(compareBool(b.online, a.online), cmp.Compare(b.moved, a.moved))
 		})
 	}
 	for i, c := range all {
-		*c.hasSeries = i < most
+		selected := i < most && !frozen || *c.hasSeries && frozen
+		changed = changed || *c.hasSeries != selected
+		*c.hasSeries = selected
 	}
+	return changed
 }
 
-// ClientsToCount returns whom a run is to have counters of their own for, sorted,
-// at most Config.MaxClients: neighbours with a sign of life, the ends of flows, and
-// who had a series in the last run and is no suspect. Beyond the limit, who had a
-// series comes first, then who is certainly there. lan and flows may be nil.
+// ClientsToCount returns whom a run is to have counters of their own for, the most
+// important first, at most Config.MaxClients: neighbours with a sign of life, the ends of flows, and
+// who had a series in the last run and is no suspect. Who had a series comes
+// first, then who is certainly there. lan and flows may be nil.
 func (l *Ledger) ClientsToCount(lan *LAN, flows *TrackedFlows, scope Scope, cfg Config) []netip.Addr {
 	const isEnd, isNeighbor, isConfirmed, hadSeries = 1, 2, 4, 8
 	rank := make(map[netip.Addr]int)
@@ -98,7 +104,5 @@ func (l *Ledger) ClientsToCount(lan *LAN, flows *TrackedFlows, scope Scope, cfg 
 	addrs := slices.SortedFunc(maps.Keys(rank), func(a, b netip.Addr) int {
 		return cmp.Or(cmp.Compare(rank[b], rank[a]), a.Compare(b))
 	})
-	addrs = addrs[:min(len(addrs), cfg.MaxClients)]
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return addrs
+	return addrs[:min(len(addrs), cfg.MaxClients)]
 }

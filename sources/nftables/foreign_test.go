@@ -170,7 +170,7 @@ func TestOurSetInUse(t *testing.T) {
 // the first rule of forward unless there is another jump.
 func TestRulesBesideOthers(t *testing.T) {
 	t.Parallel()
-	const jump = `jump CLIENT_TRAFFIC comment "network-metrics-exporter"`
+	const jump = `jump CLIENT_TRAFFIC comment "network-metrics-exporter 0123456789abcdef /var/lib/network-metrics-exporter"`
 	tests := []struct {
 		name, before, change string
 		first                string // rule of forward, afterwards

@@ -31,9 +31,16 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	return d.removeOutdated()
 }
 
-// saveThrough replaces the ledger in the state directory.
-func (d *Dir) saveThrough(_ *state.Ledger, file []byte) error {
-	if err := d.keepPrevious(); err != nil {
+// saveThrough replaces the ledger in the state directory, and the one before it with
+// a copy if that will not do in its place.
+func (d *Dir) saveThrough(l *state.Ledger, file []byte) error {
+	var err error
+	if l.Twice {
+		err = replaceDurably(d.paths.previous(), file)
+	} else {
+		err = d.keepPrevious()
+	}
+	if err != nil {
 		return err
 	}
 	d.outdated = append(d.outdated, d.paths.volatile(d.instance))

@@ -22,8 +22,9 @@
 //
 // and then, without checkpoints,
 //
-//  2. ledger, after ledger.previous has become another name of what it was. What is
-//     in the runtime directory is older now, and goes.
+//  2. ledger, after ledger.previous has become another name of what it was, or if
+//     that will not do in its place (state.Ledger.Twice) a copy. What is in the
+//     runtime directory is older now, and goes.
 //
 // or with checkpoints
 //
