@@ -55,6 +55,7 @@ func TestKernels(t *testing.T) {
 					{"bonding", bonding},
 					{"macvlan", macvlan},
 					{"WireGuard", wireGuard},
+					{"WireGuard peers", wireGuardPeers},
 					{"PPP", ppp},
 					{"flowtable", flowtable},
 				} {
