@@ -21,7 +21,9 @@ OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... $(addprefix ./testdata/,bench grafana lab nix release strict systemd)
+PACKAGES    = ./... $(addprefix ./testdata/,bench grafana kernels lab nix release strict systemd vm/...)
+# They boot machines, and are run one after the other.
+MACHINES    = $(addprefix ./testdata/,kernels systemd vm/...)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -109,11 +111,13 @@ test:
 	promtool test rules testdata/grafana/*.test.yml
 	go -C testdata/schema vet .
 	go -C testdata/schema test -count=1 .
-	NAMESPACES=required go test -count=1 -timeout=5m $(filter-out ./testdata/systemd,$(PACKAGES))
+	NAMESPACES=required go test -count=1 -timeout=5m $(filter-out $(MACHINES),$(PACKAGES))
 	@echo 'Each benchmark once, lest it breaks:'
 	go test -run='^$$' -bench=. -benchtime=1x -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./sources/conntrack ./state/...
 	@echo 'On real systemd; where it cannot be booted, that is said:'
 	NAMESPACES=required go test -count=1 -timeout=5m -v ./testdata/systemd
+	@echo 'On the kernels of Debian 12 and 13, in an emulator:'
+	NAMESPACES=required go test -count=1 -timeout=5m ./testdata/vm ./testdata/kernels
 	@echo 'On processors of 32 bits, and with the big end first; kernels are not emulated:'
 	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 go test -count=1 -exec=qemu-$$arch-static ./... || exit; done
 	$(MAKE) fuzz
