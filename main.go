@@ -181,12 +181,12 @@ func (e *exporter) show() error {
 	}
 	names := state.NewNameCache(e.paths().NamesReadOnly)
 	last := e.last
-	now, scope, err := e.collect(last, nil)
+	now, scope, err := e.collect(last, store.InstanceAt(e.StateDir))
 	if err == nil && now.Accounting != nil && !last.IsRecent(now.Instant, e.Config) {
 		// Rates since a sample of long ago would not be those of now.
 		last, _ = state.Compare(last, now, scope, names, e.Config)
 		terminal.Countdown(e.stderr, e.Interval, fmt.Sprintf("no sample of the last %v: measuring for", e.Overdue()))
-		now, scope, err = e.collect(last, nil)
+		now, scope, err = e.collect(last, store.InstanceAt(e.StateDir))
 	}
 	if err != nil {
 		e.log.Error("nothing shown", "err", err)
@@ -215,7 +215,7 @@ func (e *exporter) show() error {
 
 // check examines the machine and prints what it finds, a line each.
 func (e *exporter) check() error {
-	now, _, err := e.collect(e.last)
+	now, _, err := e.collect(e.last, store.InstanceAt(e.StateDir))
 	if err != nil {
 		e.log.Error("nothing examined", "err", err)
 		return err
@@ -273,7 +273,7 @@ func (e *exporter) sampleAndPublish(needRates bool) (wrote bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	now, scope, err := e.collect(last, dir)
+	now, scope, err := e.collect(last, dir.Instance())
 	if err != nil {
 		return false, err
 	}
@@ -328,7 +328,7 @@ func (e *exporter) load(dir *store.Dir) (*state.Ledger, error) {
 
 // save leaves everything to the next run.
 func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, now *state.Sample) error {
-	files := dir.FlowFiles()
+	files := e.paths().FlowFiles(dir.Instance())
 	if now.FlowMemory != nil {
 		id, err := files.Save(now.FlowMemory)
 		if err != nil {
@@ -364,7 +364,7 @@ func (e *exporter) publish(report *state.Report) error {
 
 // collect takes a sample. A source that fails takes no other one down: it fails only
 // if the clocks cannot be read.
-func (e *exporter) collect(last *state.Ledger, files store.FlowFiles, owner nftables.Owner) (*state.Sample, state.Scope, error) {
+func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, state.Scope, error) {
 	var s state.Sample
 	s.LAN = ask(&s, state.Neighbor, e.readLAN)
 	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
@@ -373,7 +373,7 @@ func (e *exporter) collect(last *state.Ledger, files store.FlowFiles, owner nfta
 		return nil, scope, err
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
-	counter := e.flowCounter(last, begun, scope, files)
+	counter := e.flowCounter(last, begun, scope, instance)
 	s.Conntrack = ask(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
@@ -388,7 +388,7 @@ func (e *exporter) collect(last *state.Ledger, files store.FlowFiles, owner nfta
 			Networks:   scope.Networks,
 			Clients:    last.ClientsToCount(s.LAN, s.Conntrack, scope, e.Config),
 			MaxClients: e.MaxClients,
-			Owner:      owner,
+			Owner:      nftables.Owner{ID: instance, Path: e.StateDir},
 			OwnerAlive: func(o nftables.Owner) bool { return store.InstanceAt(o.Path) == o.ID },
 			Last:       last.ReadingsOf(begun),
 		})
@@ -399,7 +399,7 @@ func (e *exporter) collect(last *state.Ledger, files store.FlowFiles, owner nfta
 	}
 	s.TakeFlows(counter, held, e.Accounting)
 	s.Names = ask(&s, state.DHCP, func() (names []state.NameRecord, err error) {
-		names, e.nameFiles, err = dhcp.Read(e.TrustedInstant(s.Instant), e.Leases, e.Hosts)
+		names, e.nameFiles, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
 	})
 	if e.ReverseDNS {
@@ -412,4 +412,53 @@ func (e *exporter) collect(last *state.Ledger, files store.FlowFiles, owner nfta
 		})...)
 	}
 	return &s, scope, nil
+}
+
+// readLAN asks for the LAN and for its WireGuard peers.
+func (e *exporter) readLAN() (*state.LAN, error) {
+	lan, err := neighbor.Read(e.Interfaces)
+	if lan == nil {
+		return nil, err
+	}
+	var peersErr error
+	lan.Peers, peersErr = wireguard.Peers(lan.Interfaces)
+	return lan, errors.Join(err, peersErr)
+}
+
+// flowCounter returns what turns a dump of flows into traffic, nil where none of it
+// is counted by flows or is in a flowtable.
+func (e *exporter) flowCounter(last *state.Ledger, now state.Instant, scope state.Scope, instance string) *state.FlowCounter {
+	var before *state.FlowMemory
+	if last.Boot == now.Boot && last.FlowFile != 0 {
+		memory, err := e.paths().FlowFiles(instance).Load(last.FlowFile)
+		if err != nil {
+			e.log.Warn("flows not known", "err", err)
+		}
+		before = memory
+	}
+	if before == nil && e.Accounting != state.Flows && last.LastReadings.Flowtable == state.NoFlowtable {
+		return nil
+	}
+	return state.NewFlowCounter(scope, before, e.Accounting == state.Flows, last.Boot != now.Boot)
+}
+
+// account puts in place what counts, if the command may, and reads it.
+func (e *exporter) account(plan nftables.Plan) (*state.Accounting, error) {
+	if e.Command.Samples() {
+		return nftables.Account(plan)
+	}
+	ruleset, err := nftables.Look(plan)
+	if err != nil {
+		return nil, err
+	}
+	e.ruleset = ruleset
+	return ruleset.Accounting, ruleset.Fault
+}
+
+// ask asks a source and notes how that went.
+func ask[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
+	start := time.Now()
+	got, err := read()
+	s.Results = append(s.Results, state.SourceResult{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})
+	return got
 }

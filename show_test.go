@@ -19,16 +19,17 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// shown is what show --json says of a client.
+// shown is what show --json says of a device, or of an address.
 type shown struct {
-	Client, Mac *string
-	IP          string
-	RxBytes     *uint64  `json:"rx_bytes"`
-	TxBytes     *uint64  `json:"tx_bytes"`
-	RxRate      *float64 `json:"rx_bps"`
-	TxRate      *float64 `json:"tx_bps"`
-	Connections *uint64
-	Online      *bool
+	Device, Client, Mac *string
+	IP                  string
+	RxBytes             *uint64  `json:"rx_bytes"`
+	TxBytes             *uint64  `json:"tx_bytes"`
+	RxRate              *float64 `json:"rx_bps"`
+	TxRate              *float64 `json:"tx_bps"`
+	Connections         *uint64
+	Online              *bool
+	Addresses           []shown
 }
 
 func (s shown) String() string {
@@ -50,15 +51,17 @@ func (i installation) show(t *testing.T, flags ...string) (clients map[string]sh
 func parseShown(t *testing.T, text []byte) map[string]shown {
 	t.Helper()
 	var document struct {
-		Clients []shown
-		Total   shown
+		Devices      []shown
+		Other, Total shown
 	}
 	if err := json.Unmarshal(text, &document); err != nil {
 		t.Fatalf("%v in:\n%s", err, text)
 	}
 	clients := map[string]shown{"": document.Total}
-	for _, c := range document.Clients {
-		clients[c.IP] = c
+	for _, d := range append(document.Devices, document.Other) {
+		for _, a := range d.Addresses {
+			clients[a.IP] = a
+		}
 	}
 	return clients
 }

@@ -27,6 +27,18 @@ type Config struct {
 // intervals.
 func (c Config) Overdue() time.Duration { return 10 * c.Interval }
 
+// Trusts reports whether the wall clock is set: whether it is not before the
+// program was built.
+func (c Config) Trusts(wall time.Time) bool { return !wall.Before(c.Built) }
+
+// Trusted returns a moment, without its wall clock if that is not set.
+func (c Config) Trusted(now Instant) Instant {
+	if !c.Trusts(now.Wall) {
+		now.Wall = time.Time{}
+	}
+	return now
+}
+
 // Compare works out what is true now, and what the next run has to know, from
 // what the last one left and what this one read. It changes neither; the cache
 // learns the names that servers gave.
@@ -223,7 +235,7 @@ func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 	next := *l
 	next.Run++
 	next.Instant, next.Recovered = now, false
-	next.Trusted = !now.Wall.Before(cfg.Built)
+	next.Trusted = cfg.Trusts(now.Wall)
 	next.Steady = l.steadyTime(now, next.Trusted, cfg)
 	next.Clients = nil
 	next.Devices = slices.Clone(l.Devices)
@@ -234,7 +246,7 @@ func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 		next.Baselines, next.Slots, next.Checkpoint = nil, nil, 0
 	}
 	if l.Boot != now.Boot {
-		next.LastReadings = Accounting{}
+		next.LastReadings, next.FlowFile = Accounting{}, 0
 	}
 	return &next
 }

@@ -165,3 +165,17 @@ func (l *Ledger) Fault(source Source) error {
 type fault string
 
 func (f fault) Error() string { return string(f) }
+
+// IsRecent reports whether the ledger is a base for the rates of a moment.
+func (l *Ledger) IsRecent(now Instant, cfg Config) bool {
+	return l.continues(now) && len(l.Baselines) > 0 && now.Uptime-l.Uptime <= cfg.Overdue()
+}
+
+// ReadingsOf returns what the counters last showed in the boot of a moment, nil if
+// they were not read in it.
+func (l *Ledger) ReadingsOf(now Instant) *Accounting {
+	if l.Boot != now.Boot || l.LastReadings.Layout == "" {
+		return nil
+	}
+	return &l.LastReadings
+}

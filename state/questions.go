@@ -21,7 +21,7 @@ const (
 // of clients whom nobody else named in the last run, at most maxQuestions, the
 // longest unasked first.
 func (l *Ledger) Questions(now Instant, cfg Config) []netip.Addr {
-	steady := l.steadyTime(now, !now.Wall.Before(cfg.Built), cfg)
+	steady := l.steadyTime(now, cfg.Trusts(now.Wall), cfg)
 	var due []*Client
 	for i := range l.Clients {
 		c := &l.Clients[i]

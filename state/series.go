@@ -72,10 +72,10 @@ func selectCandidates(all []candidate, most int, frozen bool) (changed bool) {
 	return changed
 }
 
-// ClientsToCount returns whom a run is to have counters of their own for, sorted,
-// at most Config.MaxClients: neighbours with a sign of life, the ends of flows, and
-// who had a series in the last run and is no suspect. Beyond the limit, who had a
-// series comes first, then who is certainly there. lan and flows may be nil.
+// ClientsToCount returns whom a run is to have counters of their own for, the most
+// important first, at most Config.MaxClients: neighbours with a sign of life, the ends of flows, and
+// who had a series in the last run and is no suspect. Who had a series comes
+// first, then who is certainly there. lan and flows may be nil.
 func (l *Ledger) ClientsToCount(lan *LAN, flows *TrackedFlows, scope Scope, cfg Config) []netip.Addr {
 	const isEnd, isNeighbor, isConfirmed, hadSeries = 1, 2, 4, 8
 	rank := make(map[netip.Addr]int)
@@ -104,7 +104,5 @@ func (l *Ledger) ClientsToCount(lan *LAN, flows *TrackedFlows, scope Scope, cfg 
 	addrs := slices.SortedFunc(maps.Keys(rank), func(a, b netip.Addr) int {
 		return cmp.Or(cmp.Compare(rank[b], rank[a]), a.Compare(b))
 	})
-	addrs = addrs[:min(len(addrs), cfg.MaxClients)]
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return addrs
+	return addrs[:min(len(addrs), cfg.MaxClients)]
 }

@@ -143,13 +143,13 @@ func TestCutDnsmasq(t *testing.T) {
 	for n := range file {
 		names, err := parse(string(file[:n]))
 		if err != nil {
-			t.Errorf("first %d bytes: %v", n, err)
+			t.Fatalf("first %d bytes: %v", n, err)
 		}
 		if format, known := detect(string(file[:n])); !known || format.name != "dnsmasq" && n > 0 {
-			t.Errorf("first %d bytes: the format is %q", n, format.name)
+			t.Fatalf("first %d bytes: the format is %q", n, format.name)
 		}
 		if len(names) > len(whole) || !slices.Equal(names, whole[:len(names)]) {
-			t.Errorf("first %d bytes: got %v", n, names)
+			t.Fatalf("first %d bytes: got %v", n, names)
 		}
 	}
 }

@@ -212,14 +212,14 @@ func TestCutKea(t *testing.T) {
 	for n := range file {
 		names, err := parser(keaFormat)(string(file[:n]))
 		if err != nil {
-			t.Errorf("first %d bytes: %v", n, err)
+			t.Fatalf("first %d bytes: %v", n, err)
 		}
 		if format, known := detect(string(file[:n])); !known || format.name != "Kea" && n > 0 {
-			t.Errorf("first %d bytes: the format is %q", n, format.name)
+			t.Fatalf("first %d bytes: the format is %q", n, format.name)
 		}
 		for _, a := range names {
 			if a.Name != "phone" && a.Name != "tablet" && a.Name != "meter" {
-				t.Errorf("first %d bytes: got %v", n, names)
+				t.Fatalf("first %d bytes: got %v", n, names)
 			}
 		}
 	}

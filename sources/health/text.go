@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
+
+	"network-metrics-exporter/state"
 )
 
 // Write prints findings for people, a line each.
@@ -22,7 +22,7 @@ func Write(w io.Writer, findings []Finding, color bool) error {
 		if f.Cure != "" {
 			line += " (" + f.Cure + ")"
 		}
-		fmt.Fprintf(&text, "%s  %s\n", status, sanitize(line))
+		fmt.Fprintf(&text, "%s  %s\n", status, state.Sanitize(line))
 	}
 	_, err := w.Write(text.Bytes())
 	return err
@@ -33,14 +33,4 @@ func WriteJSON(w io.Writer, findings []Finding) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(findings)
-}
-
-// sanitize keeps what others wrote, such as the names of files, to its line.
-func sanitize(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return '_'
-		}
-		return r
-	}, text)
 }

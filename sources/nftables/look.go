@@ -167,16 +167,15 @@ func (found *Ruleset) addAll(k kernel) error {
 		}
 	}
 	slices.SortStableFunc(found.BaseChains, func(a, b BaseChain) int { return cmp.Compare(a.Priority, b.Priority) })
-	rules, err := list(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, everything, parseRule)
+	rules, err := list(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, everything, new(ruleParser).parse)
 	if err != nil {
 		return fmt.Errorf("list rules: %w", err)
 	}
 	for _, r := range rules {
 		found.Conntrack = found.Conntrack || r.conntrack
-		_, _, named := parseComment(r.comment)
 		read := r.family == unix.NFPROTO_INET && r.table == filterTable && r.chain == trafficChain
-		if named || read && r.counts {
-			found.Rules = append(found.Rules, RuleUse{newTable(r.family, r.table), r.chain, r.comment, named, r.counts})
+		if r.named || read && r.counts {
+			found.Rules = append(found.Rules, RuleUse{newTable(r.family, r.table), r.chain, r.comment, r.named, r.counts})
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, attrs []byte) {
 		_, chainErr := parseChain(unix.NFPROTO_INET, attrs)
 		_, setErr := parseSet(unix.NFPROTO_INET, attrs)
-		_, ruleErr := parseRule(unix.NFPROTO_INET, attrs)
+		_, ruleErr := new(ruleParser).parse(unix.NFPROTO_INET, attrs)
 		_, flowtableErr := parseFlowtable(unix.NFPROTO_INET, attrs)
 		_, verdictErr := parseVerdicts(unix.NFPROTO_INET, attrs)
 		body := append([]byte{unix.NFPROTO_INET, 0, 0, 0}, attrs...)
@@ -57,7 +57,7 @@ func TestParseWritten(t *testing.T) {
 		t.Fatal(b.err)
 	}
 	attrs := func(i int) []byte { return b.changes[i].Body[netlink.SizeofNfgenmsg:] }
-	unexported := gocmp.AllowUnexported(chain{}, set{}, rule{})
+	unexported := gocmp.Options{gocmp.AllowUnexported(chain{}, set{}, rule{}, client{}), equal}
 	gotChain, err := parseChain(unix.NFPROTO_INET, attrs(0))
 	wantChain := chain{family: unix.NFPROTO_INET, table: ownTable, name: trafficChain, ours: true, kind: "filter", hook: unix.NF_INET_FORWARD, priority: -5}
 	if diff := gocmp.Diff(wantChain, gotChain, unexported); diff != "" || err != nil {
@@ -75,7 +75,7 @@ func TestParseWritten(t *testing.T) {
 	if diff := gocmp.Diff([]state.Counter{template}, got.counters, equal); diff != "" || err != nil || got.elements != 2 {
 		t.Errorf("%d elements, %v (-want +got):\n%s", got.elements, err, diff)
 	}
-	gotRule, err := parseRule(unix.NFPROTO_INET, attrs(3))
+	gotRule, err := new(ruleParser).parse(unix.NFPROTO_INET, attrs(3))
 	wantRule := rule{family: unix.NFPROTO_INET, table: ownTable, chain: sentChain, comment: "a", hidden: "b", counts: true, jump: trafficChain, accepts: true}
 	if diff := gocmp.Diff(wantRule, gotRule, unexported); diff != "" || err != nil {
 		t.Errorf("rule, %v (-want +got):\n%s", err, diff)

@@ -47,9 +47,9 @@ func planRules(k kernel, filter contents, p Plan) (ruleRepair, error) {
 	counted := make(map[client]bool)
 	addrs := make(map[netip.Addr]bool)
 	for _, u := range filter.rules[trafficChain] {
-		if addr, d, ok := u.client(); ok {
-			counted[client{addr, d}] = true
-			addrs[addr] = true
+		if u.countsClient() {
+			counted[u.client] = true
+			addrs[u.client.addr] = true
 		}
 	}
 	for _, addr := range p.Clients {
@@ -133,7 +133,7 @@ func (r *rule) isOurJump() bool { return r.jump == trafficChain && isOurs(r.comm
 func (c contents) ownRules() []rule {
 	var own []rule
 	for _, r := range c.rules[trafficChain] {
-		if _, _, ok := r.client(); ok && (isOurs(r.hidden) || c.chains[trafficChain].ours) {
+		if r.countsClient() && (isOurs(r.hidden) || c.chains[trafficChain].ours) {
 			own = append(own, r)
 		}
 	}
@@ -169,8 +169,8 @@ func (b *batch) removeRules(filter contents) {
 func (c contents) ruleCounters(rules []rule) []state.Counter {
 	var counters []state.Counter
 	for _, r := range rules {
-		if addr, d, ok := r.client(); ok {
-			counters = append(counters, state.Counter{Addr: addr, Direction: d, ID: c.id(r.handle), Traffic: r.traffic})
+		if r.countsClient() {
+			counters = append(counters, state.Counter{Addr: r.client.addr, Direction: r.client.direction, ID: c.id(r.handle), Traffic: r.traffic})
 		}
 	}
 	slices.SortFunc(counters, state.Counter.Compare)

@@ -106,7 +106,7 @@ func (c *contents) readRules(k kernel, chain string) error {
 		if chain != "" {
 			e.Text(unix.NFTA_RULE_CHAIN, chain)
 		}
-	}, parseRule)
+	}, new(ruleParser).parse)
 	if err != nil {
 		return fmt.Errorf("list rules of table inet %s: %w", c.name, err)
 	}

@@ -6,8 +6,6 @@ import (
 	"network-metrics-exporter/state"
 )
 
-type client = state.ClientReport
-
 // clients returns those of a report in the order of their series.
 func clients(r *state.Report) subjects[client] {
 	s := subjects[client]{labels: []string{"ip", "client"}, all: make([]subject[client], 0, len(r.Clients)+1)}
@@ -25,14 +23,13 @@ func clients(r *state.Report) subjects[client] {
 
 // clientFamilies returns the families of clients in the order of their names.
 func clientFamilies(r *state.Report, run Run) []family[client] {
-	type direction = state.Direction
 	activeKnown := func(c *client) bool { return c.ActiveKnown }
 	return []family[client]{
 		{name: "client_active_connections", kind: gauge, present: r.Conntrack != nil,
 			help:  "Tracked flows that the client is an end of, each counted once; TCP flows in TIME_WAIT or CLOSE and flows without a reply are left out.",
 			known: activeKnown,
 			value: func(c *client, _ direction, _ int) float64 { return float64(c.Active.Sum()) }},
-		{name: "client_connections", kind: gauge, present: r.Conntrack != nil && run.PerProtocol,
+		{name: "client_connections", kind: gauge, present: r.Conntrack != nil && run.Protocols,
 			help:     "The flows of client_active_connections by protocol: tcp, udp, icmp (and ICMPv6) or other.",
 			labels:   []string{"protocol"},
 			variants: [][]string{{state.ICMP.String()}, {state.OtherProtocol.String()}, {state.TCP.String()}, {state.UDP.String()}},

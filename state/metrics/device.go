@@ -6,8 +6,6 @@ import (
 	"network-metrics-exporter/state"
 )
 
-type device = state.DeviceReport
-
 // devices returns those of a report in the order of their series.
 func devices(r *state.Report) subjects[device] {
 	s := subjects[device]{labels: []string{"device"}, all: make([]subject[device], 0, len(r.Devices)+1)}
@@ -25,7 +23,6 @@ func devices(r *state.Report) subjects[device] {
 
 // deviceFamilies returns the families of devices in the order of their names.
 func deviceFamilies(r *state.Report) []family[device] {
-	type direction = state.Direction
 	parts := []state.Part{state.All}
 	if r.Local {
 		parts = append(parts, state.Local)
@@ -57,7 +54,7 @@ func deviceFamilies(r *state.Report) []family[device] {
 			value: func(d *device, _ direction, _ int) float64 { return timestamp(d.Seen) }},
 		{name: "device_local_traffic_bytes_total", kind: counter, present: r.Local, directed: true, others: true,
 			help:  "The part of device_traffic_bytes_total whose other end is an address of the networks too.",
-			value: func(r *device, d direction, _ int) float64 { return float64(r.Local[d]) }},
+			value: func(of *device, d direction, _ int) float64 { return float64(of.Local[d]) }},
 		{name: "device_online", kind: gauge, present: r.Presence,
 			help:  "Whether any address of the device is online: 1, or 0 if none is.",
 			value: func(d *device, _ direction, _ int) float64 { return boolean(d.Online) }},
@@ -65,18 +62,18 @@ func deviceFamilies(r *state.Report) []family[device] {
 			help:     "What device_traffic_bytes_total (scope all) and device_local_traffic_bytes_total (scope local) grew by since network_period_start_timestamp_seconds, and in the period before.",
 			labels:   []string{"period", "scope"},
 			variants: periods,
-			value: func(r *device, d direction, variant int) float64 {
-				of := [...]*[2]state.PeriodBytes{state.Current: &r.Current, state.Previous: &r.Previous}
-				return float64(of[variant/len(parts)][parts[variant%len(parts)]][d])
+			value: func(of *device, d direction, variant int) float64 {
+				period := [...]*[2]state.PeriodBytes{state.Current: &of.Current, state.Previous: &of.Previous}[variant/len(parts)]
+				return float64(period[parts[variant%len(parts)]][d])
 			}},
 		{name: "device_traffic_bytes_total", kind: counter, present: true, directed: true, others: true,
 			help:  "IP bytes forwarded to (rx) and from (tx) the device, whatever addresses it had.",
-			value: func(r *device, d direction, _ int) float64 { return float64(r.Total[d]) }},
+			value: func(of *device, d direction, _ int) float64 { return float64(of.Total[d]) }},
 		{name: "device_traffic_rate_bps", kind: gauge, present: r.Rates, directed: true, others: true,
 			help:  "Bits per second forwarded to (rx) and from (tx) the device over the last interval.",
-			value: func(r *device, d direction, _ int) float64 { return r.Rate[d] }},
+			value: func(of *device, d direction, _ int) float64 { return of.Rate[d] }},
 		{name: "device_traffic_rate_peak_bps", kind: gauge, present: r.Rates, directed: true,
 			help:  "Highest device_traffic_rate_bps of the last minute, that of every run.",
-			value: func(r *device, d direction, _ int) float64 { return r.Peak[d] }},
+			value: func(of *device, d direction, _ int) float64 { return of.Peak[d] }},
 	}
 }

@@ -23,7 +23,7 @@ type family[R any] struct {
 	variants [][]string
 	describe func(*R) []string
 	known    func(*R) bool // whether value is known; nil: always
-	value    func(r *R, d state.Direction, variant int) float64
+	value    func(r *R, d direction, variant int) float64
 }
 
 // subjects are all clients, or all devices, in the order of their series.
@@ -50,7 +50,7 @@ func renderFamilies[R any](p *page, of subjects[R], families []family[R]) {
 			continue
 		}
 		var labels []string
-		directions := []state.Direction{state.Rx}
+		directions := []direction{state.Rx}
 		if f.directed {
 			labels = append(labels, "direction")
 			directions = append(directions, state.Tx)
@@ -71,7 +71,7 @@ func renderFamilies[R any](p *page, of subjects[R], families []family[R]) {
 
 // render adds the series of one direction of a subject, which has n labels, to a
 // page.
-func (f *family[R]) render(p *page, s *subject[R], d state.Direction, n int) {
+func (f *family[R]) render(p *page, s *subject[R], d direction, n int) {
 	if f.known != nil && !f.known(s.report) {
 		return
 	}

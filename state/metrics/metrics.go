@@ -10,12 +10,19 @@ import (
 	"network-metrics-exporter/state"
 )
 
+// Short names of what the tables of families are about.
+type (
+	client    = state.ClientReport
+	device    = state.DeviceReport
+	direction = state.Direction
+)
+
 // Run is what the program knows of itself.
 type Run struct {
-	Duration    time.Duration // of this run so far
-	Version     string
-	GoVersion   string
-	PerProtocol bool // whether connections are counted for each protocol too
+	Duration  time.Duration // of this run so far
+	Version   string
+	GoVersion string
+	Protocols bool // whether connections are counted for each protocol too
 }
 
 // Render writes the .prom file of a report: families in the order of their names,
@@ -25,9 +32,9 @@ func Render(to io.Writer, r *state.Report, run Run) error {
 	p := newPage(to)
 	renderFamilies(p, clients(r), clientFamilies(r, run))
 	renderFamilies(p, devices(r), deviceFamilies(r))
-	renderSingles(p, networkFamilies(r))
-	renderSingles(p, programFamilies(r, run))
-	renderSingles(p, periodFamilies(r))
+	renderPlain(p, networkFamilies(r))
+	renderPlain(p, programFamilies(r, run))
+	renderPlain(p, periodFamilies(r))
 	return p.end()
 }
 

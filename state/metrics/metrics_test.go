@@ -124,7 +124,7 @@ func fullReport() *state.Report {
 	return r
 }
 
-var thisRun = Run{Duration: 20125 * time.Microsecond, Version: "1.2.3", GoVersion: "go1.26.0", PerProtocol: true}
+var thisRun = Run{Duration: 20125 * time.Microsecond, Version: "1.2.3", GoVersion: "go1.26.0", Protocols: true}
 
 // mustRender returns what Render makes of a report, which has to be strictly right.
 func mustRender(t *testing.T, r *state.Report) (text []byte, families map[string]*dto.MetricFamily) {
@@ -454,7 +454,7 @@ func manyClients(n int) *state.Report {
 
 func BenchmarkRender(b *testing.B) {
 	run := thisRun
-	run.PerProtocol = false
+	run.Protocols = false
 	for _, n := range []int{50, 1000, 10000} {
 		b.Run(fmt.Sprintf("clients=%d", n), func(b *testing.B) {
 			r := manyClients(n)
@@ -537,7 +537,7 @@ func TestRenderProtocols(t *testing.T) {
 
 	var b bytes.Buffer
 	unasked := thisRun
-	unasked.PerProtocol = false
+	unasked.Protocols = false
 	if err := Render(&b, fullReport(), unasked); err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,8 @@ const (
 	batchSize = 64
 )
 
-// page is a text in the making: families are put in one after the other, each
-// followed by its series, and written out batch by batch. The first error ends
-// it.
+// page is a text in the making: a family is begun, its series are added, and so on
+// with the next one; the text is written batch by batch. The first error ends it.
 type page struct {
 	to  io.Writer
 	err error
@@ -47,7 +46,7 @@ type series struct {
 	counter dto.Counter
 	gauge   dto.Gauge
 	pairs   [maxLabels]dto.LabelPair
-	list    [maxLabels]*dto.LabelPair
+	refs    [maxLabels]*dto.LabelPair // to pairs
 }
 
 func newPage(to io.Writer) *page {
@@ -58,7 +57,7 @@ func newPage(to io.Writer) *page {
 		s.counter.Value, s.gauge.Value = &s.value, &s.value
 		for j := range s.pairs {
 			s.pairs[j].Name, s.pairs[j].Value = &p.labels[j], &s.labels[j]
-			s.list[j] = &s.pairs[j]
+			s.refs[j] = &s.pairs[j]
 		}
 	}
 	return p
@@ -80,7 +79,7 @@ func (p *page) add(value float64) (labels *[maxLabels]string) {
 	}
 	s := &p.room[len(p.family.Metric)]
 	s.value = value
-	s.metric.Label = s.list[:p.nlabels]
+	s.metric.Label = s.refs[:p.nlabels]
 	if *p.family.Type == counter {
 		s.metric.Counter, s.metric.Gauge = &s.counter, nil
 	} else {

@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/version"
 
 	"network-metrics-exporter/state"
 )
@@ -170,7 +172,20 @@ func build(command Command, layers ...[]explicitFlag) (*Settings, error) {
 
 // newSettings returns settings that values can be put into.
 func newSettings() *Settings {
-	return &Settings{Log: promslog.Config{Level: promslog.NewLevel(), Format: promslog.NewFormat()}}
+	return &Settings{
+		Config: state.Config{Built: built()},
+		Log:    promslog.Config{Level: promslog.NewLevel(), Format: promslog.NewFormat()},
+	}
+}
+
+// built returns when the program was built, as its build says, or when this version
+// of it was made.
+func built() time.Time {
+	date, err := time.Parse(time.RFC3339, version.BuildDate)
+	if err != nil {
+		return time.Date(2026, time.November, 22, 0, 0, 0, 0, time.UTC)
+	}
+	return date
 }
 
 // sameAccounting returns an error that names the first of the flags for which the

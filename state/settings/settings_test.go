@@ -348,7 +348,7 @@ func TestBadWords(t *testing.T) {
 		{[]string{"check", "--sort=name"}, "--sort=name: want it with the command show only"},
 		{[]string{"--json"}, "--json: want it with the command show or check only"},
 		{[]string{"sample", "--port=9101"}, "--port=9101: want it with the command check only"},
-		{[]string{"show", "--sort=size"}, "--sort=size: want traffic, download, upload, total, connections, seen, name or address"},
+		{[]string{"show", "--sort=size"}, "--sort=size: want traffic, download, upload, month, total, connections, seen, new, name or address"},
 		{[]string{"check", "--port=0"}, "--port=0: want a port from 1 to 65535"},
 		{[]string{"check", "--port=65536"}, "--port=65536: want a port from 1 to 65535"},
 	} {

@@ -96,7 +96,7 @@ func parsePort(text string) (uint16, bool) {
 
 // Sorts returns the orders that Settings.Sort can be.
 func Sorts() []string {
-	return []string{"traffic", "download", "upload", "total", "connections", "seen", "name", "address"}
+	return []string{"traffic", "download", "upload", "month", "total", "connections", "seen", "new", "name", "address"}
 }
 
 func sortNames() string {

@@ -45,6 +45,11 @@ const maxFlows = 128 << 20
 //	files.Remove(id)              // all others
 type FlowFiles string
 
+// FlowFiles returns where an installation keeps what is remembered of single flows.
+func (p Paths) FlowFiles(instance string) FlowFiles {
+	return FlowFiles(filepath.Join(p.Runtime, "flows-"+instance+"-"))
+}
+
 // path returns that of the file with an ID.
 func (f FlowFiles) path(id uint64) string { return fmt.Sprintf("%s%016x", string(f), id) }
 

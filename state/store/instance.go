@@ -51,3 +51,13 @@ func readInstance(path string) (string, error) {
 	}
 	return string(id), nil
 }
+
+// InstanceAt returns the ID of the installation that has its state in a directory,
+// nothing if none has.
+func InstanceAt(dir string) string {
+	id, err := readInstance(filepath.Join(dir, instanceName))
+	if err != nil {
+		return ""
+	}
+	return id
+}

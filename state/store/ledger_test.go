@@ -400,7 +400,267 @@ func fill(random *rand.Rand, v reflect.Value) {
 	}
 }
 
-var _ = errors.Is
-var _ = os.ReadFile
-var _ = filepath.Join
-var _ protowire.Number
+// TestEncodeIsDeterministic would fail once in a while at least if the order of
+// a map showed.
+func TestEncodeIsDeterministic(t *testing.T) {
+	want := encode(fullLedger())
+	for range 100 {
+		if got := encode(fullLedger()); !bytes.Equal(got, want) {
+			t.Fatalf("one ledger has two encodings:\n%q\n%q", want, got)
+		}
+	}
+}
+
+// TestDecodeVersion3 holds for as long as the program is to be upgraded: the file
+// is never written again, whatever fields are added.
+func TestDecodeVersion3(t *testing.T) {
+	got, err := decodeFile(golden(t, "ledger-v3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fullLedger(), got, sameLedger); diff != "" {
+		t.Errorf("testdata/ledger-v3 (-want +got):\n%s", diff)
+	}
+}
+
+// golden returns a file that an earlier program wrote.
+func golden(t testing.TB, name string) []byte {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join("..", "..", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// mustBeDamaged fails the test unless a file is refused as damaged.
+func mustBeDamaged(t *testing.T, file []byte, how string) {
+	t.Helper()
+	if l, err := decodeFile(file); l != nil || !errors.Is(err, errDamaged) {
+		t.Fatalf("%s: got ledger %v and error %v, want none and %q", how, l, err, errDamaged)
+	}
+}
+
+func TestDecodeCutShort(t *testing.T) {
+	for _, file := range [][]byte{encode(fullLedger()), golden(t, "ledger-v2")} {
+		for n := range file {
+			mustBeDamaged(t, file[:n], fmt.Sprintf("cut after %d of %d bytes", n, len(file)))
+		}
+		mustBeDamaged(t, append(bytes.Clone(file), 0), "a byte longer")
+		mustBeDamaged(t, append(bytes.Clone(file), file...), "twice in a row")
+	}
+}
+
+func TestDecodeFlippedBit(t *testing.T) {
+	for _, file := range [][]byte{encode(fullLedger()), golden(t, "ledger-v2")} {
+		for bit := range 8 * len(file) {
+			file[bit/8] ^= 1 << (bit % 8)
+			mustBeDamaged(t, file, fmt.Sprintf("bit %d of byte %d flipped", bit%8, bit/8))
+			file[bit/8] ^= 1 << (bit % 8)
+		}
+	}
+}
+
+// sealed puts the right checksum under a file.
+func sealed(body []byte) []byte {
+	return binary.BigEndian.AppendUint32(bytes.Clone(body), checksum(body))
+}
+
+// with returns the fields that write writes.
+func with(write func(e *encoder)) string {
+	var e encoder
+	write(&e)
+	return string(e.b)
+}
+
+// message returns a field that is a message with these fields.
+func message(num protowire.Number, fields ...string) string {
+	return with(func(e *encoder) { e.item(num, strings.Join(fields, "")) })
+}
+
+// TestDecodeRefuses is about files with the right checksum that no version of
+// this program has written, and about their sound neighbours.
+func TestDecodeRefuses(t *testing.T) {
+	const head = magic + "3\n"
+	number := func(num protowire.Number, v uint64) string { return with(func(e *encoder) { e.uint(num, v) }) }
+	list := func(num protowire.Number, v ...uint64) string { return with(func(e *encoder) { e.list(num, v) }) }
+	client := func(addr string, fields ...string) string {
+		return message(ledgerClient, with(func(e *encoder) { e.addr(clientAddr, netip.MustParseAddr(addr)) }), strings.Join(fields, ""))
+	}
+	device := func(mac state.MAC, fields ...string) string {
+		return message(ledgerDevice, with(func(e *encoder) { e.mac(deviceMAC, mac) }), strings.Join(fields, ""))
+	}
+	objects := message(ledgerReadings, list(readingsObjects, 1, 2, 1, 3))
+	text := func(num protowire.Number, s string) string { return with(func(e *encoder) { e.item(num, s) }) }
+	slot := func(at uint64) []uint64 { return []uint64{at, 1, 1, 1, 1, 1, 1} }
+	slots := list(ledgerSlots, 9, 8)
+	tests := map[string]struct {
+		body string
+		want error
+	}{
+		"sound: nothing in it":              {head, nil},
+		"sound: fields to come":             {head + number(100, 1) + text(101, "x") + "\xb5\x06\x01\x02\x03\x04" + "\xb9\x06\x01\x02\x03\x04\x05\x06\x07\x08", nil},
+		"sound: fields to come of a client": {head + client("10.0.0.1", number(100, 1), text(101, "x")), nil},
+		"sound: a padded number":            {head + "\x08\x81\x00", nil},
+		"sound: a zero that is there":       {head + "\x08\x00", nil},
+		"sound: a number twice":             {head + "\x08\x01\x08\x02", nil},
+
+		"nothing":                    {"", errDamaged},
+		"another program's file":     {"network-traffic-exporter ledger 3\n", errDamaged},
+		"no line":                    {magic + "3", errDamaged},
+		"no version":                 {magic + "\n", errDamaged},
+		"version 0":                  {magic + "0\n", errDamaged},
+		"version -1":                 {magic + "-1\n", errDamaged},
+		"version 03":                 {magic + "03\n", errDamaged},
+		"version +3":                 {magic + "+3\n", errDamaged},
+		"version three":              {magic + "three\n", errDamaged},
+		"version beyond all numbers": {magic + "99999999999999999999\n", errDamaged},
+		"version 4":                  {magic + "4\nwhatever it holds", errNewer},
+		"version 4, nothing else":    {magic + "4\n", errNewer},
+
+		"field 0":                    {head + "\x00\x01", errDamaged},
+		"a field cut short":          {head + "\x08", errDamaged},
+		"a text that is too long":    {head + "\x12\x05boot", errDamaged},
+		"a length beyond all files":  {head + "\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", errDamaged},
+		"a number of 65 bits":        {head + "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", errDamaged},
+		"a group that does not end":  {head + "\xa3\x06\x08\x01", errDamaged},
+		"wire type 7":                {head + "\xa7\x06", errDamaged},
+		"a text for a number":        {head + text(ledgerRun, "1"), errDamaged},
+		"a number for a text":        {head + number(ledgerBoot, 1), errDamaged},
+		"a number for a message":     {head + number(ledgerClient, 1), errDamaged},
+		"fields out of order":        {head + number(ledgerUptime, 1) + number(ledgerRun, 1), errDamaged},
+		"a negative uptime":          {head + number(ledgerUptime, 1<<63), errDamaged},
+		"a bool of 2":                {head + number(ledgerTrusted, 2), errDamaged},
+		"a network of no family":     {head + text(ledgerNetwork, "\x01\x02\x03\x04\x05\x18"), errDamaged},
+		"a network without address":  {head + text(ledgerNetwork, "\x18"), errDamaged},
+		"a network without anything": {head + text(ledgerNetwork, ""), errDamaged},
+		"a prefix of 33 bits":        {head + text(ledgerNetwork, "\x0a\x00\x00\x00\x21"), errDamaged},
+		"a fault twice":              {head + message(ledgerFault, text(faultSource, "a")) + message(ledgerFault, text(faultSource, "a")), errDamaged},
+		"a list cut short":           {head + text(ledgerBaselines, "\x80"), errDamaged},
+
+		"sound: three baselines":  {head + list(ledgerBaselines, 3, 2, 1), nil},
+		"four baselines":          {head + list(ledgerBaselines, 4, 3, 2, 1), errDamaged},
+		"a baseline too few":      {head + list(ledgerBaselines, 1) + message(ledgerOther, list(totalBaselines, 1)), errDamaged},
+		"a baseline too many":     {head + list(ledgerBaselines, 1) + message(ledgerOther, list(totalBaselines, 1, 1, 1, 1)), errDamaged},
+		"a total of five numbers": {head + message(ledgerOther, list(totalTraffic, 1, 1, 1, 1, 1)), errDamaged},
+
+		"sound: slots":         {head + slots + message(ledgerOther, list(totalSlots, append(slot(0), slot(1)...)...)), nil},
+		"a slot's start twice": {head + list(ledgerSlots, 8, 8), errDamaged},
+		"starts out of order":  {head + list(ledgerSlots, 8, 9), errDamaged},
+		"a slot twice":         {head + slots + message(ledgerOther, list(totalSlots, append(slot(1), slot(1)...)...)), errDamaged},
+		"slots out of order":   {head + slots + message(ledgerOther, list(totalSlots, append(slot(1), slot(0)...)...)), errDamaged},
+		"a slot of no start":   {head + slots + message(ledgerOther, list(totalSlots, slot(2)...)), errDamaged},
+		"half a slot":          {head + slots + message(ledgerOther, list(totalSlots, 0, 1, 1)), errDamaged},
+
+		"sound: two clients":      {head + client("10.0.0.1") + client("10.0.0.2"), nil},
+		"a client twice":          {head + client("10.0.0.1") + client("10.0.0.1"), errDamaged},
+		"clients out of order":    {head + client("10.0.0.2") + client("10.0.0.1"), errDamaged},
+		"a client nowhere":        {head + message(ledgerClient), errDamaged},
+		"an address of 5 bytes":   {head + message(ledgerClient, text(clientAddr, "\x0a\x00\x00\x00\x01")), errDamaged},
+		"IPv4 in an IPv6 address": {head + client("::ffff:192.168.10.9"), errDamaged},
+		"a MAC of 5 bytes":        {head + client("10.0.0.1", text(clientMAC, "\x02\x00\x00\x00\x00")), errDamaged},
+		"a MAC of 7 bytes":        {head + client("10.0.0.1", text(clientMAC, "\x02\x00\x00\x00\x00\x01\x02")), errDamaged},
+		"evidence of 256":         {head + client("10.0.0.1", number(clientEvidence, 256)), errDamaged},
+		"sound: an interface":     {head + text(ledgerInterface, "br-lan") + client("10.0.0.1", number(clientInterface, 1)), nil},
+		"no such interface":       {head + text(ledgerInterface, "br-lan") + client("10.0.0.1", number(clientInterface, 2)), errDamaged},
+
+		"sound: two devices":            {head + device(laptopMAC) + device(phoneMAC), nil},
+		"a device twice":                {head + device(laptopMAC) + device(laptopMAC), errDamaged},
+		"devices out of order":          {head + device(phoneMAC) + device(laptopMAC), errDamaged},
+		"a device of MAC and address":   {head + device(phoneMAC, with(func(e *encoder) { e.addr(deviceIDAddr, laptop) })), errDamaged},
+		"sound: a client with a device": {head + device(laptopMAC) + client("10.0.0.1", number(clientDevice, 1)), nil},
+		"a client of no such device":    {head + device(laptopMAC) + client("10.0.0.1", number(clientDevice, 2)), errDamaged},
+
+		"sound: counters": {head + objects + client("10.0.0.1") +
+			message(ledgerCounters, number(countersClient, 1), list(countersAll, 2, 10, 1, 3, 10, 1, 1, 7, 8, 10, 1)), nil},
+		"objects out of order":         {head + message(ledgerReadings, list(readingsObjects, 1, 3, 1, 2)), errDamaged},
+		"half an object":               {head + message(ledgerReadings, list(readingsObjects, 1)), errDamaged},
+		"a generation of 33 bits":      {head + message(ledgerReadings, number(readingsGeneration, 1<<32)), errDamaged},
+		"a counter of no such object":  {head + objects + message(ledgerCounters, list(countersAll, 6, 10, 1)), errDamaged},
+		"a counter of no such client":  {head + objects + message(ledgerCounters, number(countersClient, 1), list(countersAll, 2, 10, 1)), errDamaged},
+		"half a counter":               {head + objects + message(ledgerCounters, list(countersAll, 2, 10)), errDamaged},
+		"directions out of order":      {head + objects + message(ledgerCounters, list(countersAll, 3, 10, 1, 2, 10, 1)), errDamaged},
+		"counters out of order":        {head + objects + message(ledgerCounters, list(countersAll, 4, 10, 1, 2, 10, 1)), errDamaged},
+		"local counters out of order":  {head + objects + message(ledgerCounters, list(countersLocal, 4, 10, 1, 2, 10, 1)), errDamaged},
+		"flows of an address twice":    {head + message(ledgerFlows, message(flowsActive), message(flowsActive)), errDamaged},
+		"a number of flows of 33 bits": {head + message(ledgerFlows, message(flowsActive, list(activeCounts, 1<<32, 0, 0, 0))), errDamaged},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if l, err := decodeFile(sealed([]byte(test.body))); (l != nil) != (test.want == nil) || !errors.Is(err, test.want) {
+				t.Errorf("got ledger %v and error %v, want error %v", l, err, test.want)
+			}
+		})
+	}
+}
+
+// TestDecodePassesOver reads a ledger in which every message has fields that this
+// version does not know.
+func TestDecodePassesOver(t *testing.T) {
+	file := encode(fullLedger())
+	start := len(magic) + len("3\n")
+	extended := append(file[:start:start], extend(t, file[start:len(file)-4], ledgerOther, ledgerOtherDevice, ledgerDevice, ledgerClient, ledgerReadings, ledgerCounters, ledgerFlows, ledgerFault)...)
+	got, err := decodeFile(sealed(extended))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fullLedger(), got, sameLedger); diff != "" {
+		t.Errorf("ledger (-want +got):\n%s", diff)
+	}
+}
+
+// extend puts fields that are unknown at the end of a message, and of those in it.
+func extend(t *testing.T, b []byte, messages ...protowire.Number) (extended []byte) {
+	t.Helper()
+	for len(b) > 0 {
+		num, _, n := protowire.ConsumeField(b)
+		if n < 0 {
+			t.Fatal(protowire.ParseError(n))
+		}
+		if slices.Contains(messages, num) {
+			_, _, tag := protowire.ConsumeTag(b)
+			inner, _ := protowire.ConsumeBytes(b[tag:])
+			extended = protowire.AppendTag(extended, num, protowire.BytesType)
+			extended = protowire.AppendBytes(extended, extend(t, inner))
+		} else {
+			extended = append(extended, b[:n]...)
+		}
+		b = b[n:]
+	}
+	extended = protowire.AppendTag(extended, 200, protowire.VarintType)
+	extended = protowire.AppendVarint(extended, math.MaxUint64)
+	extended = protowire.AppendTag(extended, 201, protowire.BytesType)
+	return protowire.AppendString(extended, "to come")
+}
+
+// FuzzDecode takes files without their checksums and puts the right ones under
+// them: nobody would guess one, and so nobody would get past it.
+func FuzzDecode(f *testing.F) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, l := range []*state.Ledger{{}, fullLedger(), ledgerOf(2), arbitraryLedger(random), arbitraryLedger(random)} {
+		file := encode(l)
+		f.Add(file[:len(file)-4])
+	}
+	for _, name := range []string{"ledger-v1", "ledger-v2", "checkpoint-v2"} {
+		file := golden(f, name)
+		f.Add(file[:len(file)-4])
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, file := range [][]byte{body, sealed(body)} {
+			l, err := decodeFile(file)
+			switch {
+			case errors.Is(err, errDamaged), errors.Is(err, errNewer):
+				if l != nil {
+					t.Errorf("a ledger came with error %v", err)
+				}
+			case err != nil:
+				t.Errorf("error %v is neither %q nor %q", err, errDamaged, errNewer)
+			default:
+				again, err := decodeFile(encode(l))
+				if err != nil || !cmp.Equal(l, again, sameLedger) {
+					t.Errorf("written back and read again, it is another ledger: %v\n%s", err, cmp.Diff(l, again, sameLedger))
+				}
+			}
+		}
+	})
+}

@@ -31,8 +31,8 @@ const ownerUID, ownerGID = 65533, 65532
 type identity struct{ Uid, Gid, Groups, CapInh, CapPrm, CapEff, CapAmb string }
 
 const (
-	none     = "0000000000000000"
-	netAdmin = "0000000000001000"
+	noCapability = "0000000000000000"
+	onlyNetAdmin = "0000000000001000"
 )
 
 // ids returns four times the same one: real, effective, saved and that for files.
@@ -70,24 +70,24 @@ func TestBecomeOwner(t *testing.T) {
 		err      string
 	}{
 		{name: "a service's", uid: ownerUID, gid: ownerGID, start: inGroups,
-			want: identity{ids(ownerUID), ids(ownerGID), "", none, netAdmin, netAdmin, none},
+			want: identity{ids(ownerUID), ids(ownerGID), "", onlyNetAdmin, onlyNetAdmin, onlyNetAdmin, onlyNetAdmin},
 			can:  "write read-owners"},
 		{name: "a service's, without CAP_NET_ADMIN", uid: ownerUID, gid: ownerGID, dropped: []uintptr{unix.CAP_NET_ADMIN},
-			want: identity{ids(ownerUID), ids(ownerGID), "", none, none, none, none},
+			want: identity{ids(ownerUID), ids(ownerGID), "", noCapability, noCapability, noCapability, noCapability},
 			can:  "write read-owners"},
 		{name: "a service's, without CAP_SETUID", uid: ownerUID, gid: ownerGID, dropped: []uintptr{unix.CAP_SETUID},
-			err: fmt.Sprintf("set user %d: operation not permitted", ownerUID)},
-		{name: "root's", want: identity{ids(0), ids(0), groups, none, netAdmin, netAdmin, none},
+			err: "setuid: operation not permitted"},
+		{name: "root's", want: identity{ids(0), ids(0), groups, onlyNetAdmin, onlyNetAdmin, onlyNetAdmin, onlyNetAdmin},
 			can: "write read-roots read-owners be-root"},
-		{name: "none", missing: true, want: identity{ids(0), ids(0), groups, none, netAdmin, netAdmin, none},
+		{name: "none", missing: true, want: identity{ids(0), ids(0), groups, onlyNetAdmin, onlyNetAdmin, onlyNetAdmin, onlyNetAdmin},
 			can: "read-roots read-owners be-root"},
 		{name: "by the service itself", uid: ownerUID, gid: ownerGID,
 			start: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ownerUID, Gid: ownerGID}, AmbientCaps: []uintptr{unix.CAP_NET_ADMIN}},
-			want:  identity{ids(ownerUID), ids(ownerGID), "", netAdmin, netAdmin, netAdmin, netAdmin},
+			want:  identity{ids(ownerUID), ids(ownerGID), "", onlyNetAdmin, onlyNetAdmin, onlyNetAdmin, onlyNetAdmin},
 			can:   "write read-owners"},
 		{name: "by somebody else", uid: ownerUID, gid: ownerGID,
 			start: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ownerUID - 1, Gid: ownerGID}},
-			want:  identity{ids(ownerUID - 1), ids(ownerGID), "", none, none, none, none}},
+			want:  identity{ids(ownerUID - 1), ids(ownerGID), "", noCapability, noCapability, noCapability, noCapability}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			parent := t.TempDir()

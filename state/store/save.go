@@ -21,28 +21,38 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	if len(file) > maxLedger {
 		return fmt.Errorf("replace %s: %d bytes are too many", d.paths.ledger(), len(file))
 	}
+	if err := d.saveDurably(l, file); err != nil {
+		return err
+	}
+	volatile := d.paths.volatile(d.instance)
 	if d.paths.Interval == 0 {
-		if err := d.keepPrevious(); err != nil {
-			return err
-		}
-		if err := replaceDurably(d.paths.ledger(), file); err != nil {
-			return err
-		}
-		d.outdated = append(d.outdated, d.paths.volatile(d.instance))
-	} else {
-		if l.IsCheckpoint() || d.unsaved {
-			for _, path := range []string{d.paths.ledger(), d.paths.previous()} {
-				if err := replaceDurably(path, file); err != nil {
-					return err
-				}
-			}
-		}
-		if err := replaceDurably(d.paths.volatile(d.instance), file); err != nil {
-			return err
-		}
+		d.outdated = append(d.outdated, volatile)
+	} else if err := replaceDurably(volatile, file); err != nil {
+		return err
 	}
 	d.unsaved = false
 	return d.removeOutdated()
+}
+
+// saveDurably writes a ledger to the state directory, if it has to be there: twice
+// if the one before it will not do in its place.
+func (d *Dir) saveDurably(l *state.Ledger, file []byte) error {
+	paths := []string{d.paths.ledger(), d.paths.previous()}
+	switch {
+	case d.paths.Interval > 0 && !l.IsCheckpoint() && !d.unsaved:
+		return nil
+	case d.paths.Interval == 0 && !l.Twice:
+		if err := d.keepPrevious(); err != nil {
+			return err
+		}
+		paths = paths[:1]
+	}
+	for _, path := range paths {
+		if err := replaceDurably(path, file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepPrevious gives the ledger in the state directory its second name. Where there

@@ -21,7 +21,7 @@
 //     again;
 //  2. ledger, unless it is kept in the runtime directory until the next checkpoint.
 //     Before that the name ledger.previous is given to what ledger is; after it, if
-//     it is a checkpoint, to a copy;
+//     the one before will not do in its place (state.Ledger.Twice), to a copy;
 //  3. with checkpoints ledger-ID; without them ledger-ID is removed.
 //
 // At every moment one of ledger and ledger.previous is there, whole. A checkpoint

@@ -9,8 +9,8 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// single is a metric family that is of no client and no device.
-type single struct {
+// plainFamily is a metric family that is of no client and no device.
+type plainFamily struct {
 	name, help string
 	kind       dto.MetricType
 	present    bool // whether it is known
@@ -18,16 +18,16 @@ type single struct {
 	points     []point
 }
 
-// point is one series of a single.
+// point is one series of a plainFamily.
 type point struct {
 	value  float64
-	labels []string // the values of single.labels
+	labels []string // the values of plainFamily.labels
 }
 
 // one returns the only series of a family without labels.
 func one(value float64) []point { return []point{{value: value}} }
 
-func renderSingles(p *page, families []single) {
+func renderPlain(p *page, families []plainFamily) {
 	for _, f := range families {
 		if !f.present {
 			continue
@@ -40,8 +40,8 @@ func renderSingles(p *page, families []single) {
 }
 
 // networkFamilies returns what is known of the network, in the order of the names.
-// Those of its periods stand in periodFamily, as their name is the last of all.
-func networkFamilies(r *state.Report) []single {
+// The name of periodFamilies is the last of all.
+func networkFamilies(r *state.Report) []plainFamily {
 	var clients, devices float64
 	for i := range r.Clients {
 		clients += boolean(r.Clients[i].Online)
@@ -53,7 +53,7 @@ func networkFamilies(r *state.Report) []single {
 	if flows == nil {
 		flows = &state.TrackedFlows{}
 	}
-	return []single{
+	return []plainFamily{
 		{name: "network_clients_known", kind: gauge, present: true, points: one(float64(len(r.Clients))),
 			help: "Clients in the metrics."},
 		{name: "network_clients_online", kind: gauge, present: r.Presence, points: one(clients),
@@ -71,7 +71,7 @@ func networkFamilies(r *state.Report) []single {
 
 // programFamilies returns what the program knows of itself, in the order of the
 // names.
-func programFamilies(r *state.Report, run Run) []single {
+func programFamilies(r *state.Report, run Run) []plainFamily {
 	const prefix = "network_metrics_exporter_"
 	var age float64
 	if r.Conntrack != nil {
@@ -87,7 +87,7 @@ func programFamilies(r *state.Report, run Run) []single {
 		durations = append(durations, point{s.Duration.Seconds(), source})
 		ups = append(ups, point{boolean(s.Err == nil), source})
 	}
-	return []single{
+	return []plainFamily{
 		{name: prefix + "accounting_full", kind: gauge, present: r.Accounting != nil, points: one(boolean(accounting.Full)),
 			help: "Whether a client found no place among the counters, and is counted with all others or not at all: 1, or 0 if there is room."},
 		{name: prefix + "accounting_info", kind: gauge, present: accounting.Layout != "", labels: []string{"layout"},
@@ -119,13 +119,13 @@ func programFamilies(r *state.Report, run Run) []single {
 
 // periodFamilies returns the family that tells when the periods of
 // device_period_bytes began.
-func periodFamilies(r *state.Report) []single {
-	f := single{name: "network_period_start_timestamp_seconds", kind: gauge, present: true, labels: []string{"period"},
+func periodFamilies(r *state.Report) []plainFamily {
+	f := plainFamily{name: "network_period_start_timestamp_seconds", kind: gauge, present: true, labels: []string{"period"},
 		help: "When the period began, in seconds since 1970: at midnight of --period-start, local time."}
 	for period, start := range r.PeriodStarts {
 		if !start.IsZero() {
 			f.points = append(f.points, point{timestamp(start), []string{state.Period(period).String()}})
 		}
 	}
-	return []single{f}
+	return []plainFamily{f}
 }
