@@ -28,6 +28,7 @@ import (
 	"network-metrics-exporter/sources/neighbor"
 	"network-metrics-exporter/sources/nftables"
 	"network-metrics-exporter/sources/terminal"
+	"network-metrics-exporter/sources/wireguard"
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/state/metrics"
 	"network-metrics-exporter/state/settings"
@@ -421,7 +422,7 @@ func (e *exporter) readLAN() (*state.LAN, error) {
 		return nil, err
 	}
 	var peersErr error
-	lan.Peers, peersErr = wireguard.Peers(lan.Interfaces)
+	lan.Peers, peersErr = wireguard.Read(lan.Interfaces)
 	return lan, errors.Join(err, peersErr)
 }
 

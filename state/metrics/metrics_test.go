@@ -432,21 +432,30 @@ func FuzzRender(f *testing.F) {
 	})
 }
 
-// manyClients is a report of that many clients, three to a device.
+// manyClients is a report of that many clients, three to a device, that moved up to
+// some gigabytes.
 func manyClients(n int) *state.Report {
 	r := fullReport()
 	c, d := r.Clients[0], r.Devices[1]
 	r.Clients, r.Devices = nil, nil
 	c.Addr = netip.MustParseAddr("10.0.0.0")
 	for i := range n {
-		c.Addr = c.Addr.Next()
+		rx, tx := uint64(i)*654_321, uint64(i)*43_210
+		bps := [2]float64{float64(i%1000) * 11680 / 2.000123, float64(i%100) * 416 / 2.000123}
+		peak := [2]float64{math.Ceil(2 * bps[state.Rx]), math.Ceil(2 * bps[state.Tx])}
 		if i%3 == 0 {
 			d.ID.MAC = state.MAC(binary.BigEndian.AppendUint32([]byte{0x02, 0}, uint32(i)))
-			d.Addr = c.Addr
+			d.Addr = c.Addr.Next()
+			d.Rate, d.Peak = bps, peak
+			d.Total, d.Local = [2]uint64{rx, tx}, [2]uint64{rx / 9, tx / 9}
+			d.Current = [2]state.PeriodBytes{{rx / 2, tx / 2}, {rx / 18, tx / 18}}
+			d.Previous = [2]state.PeriodBytes{{rx / 3, tx / 3}, {rx / 27, tx / 27}}
 			r.Devices = append(r.Devices, d)
 		}
+		c.Addr = c.Addr.Next()
 		c.MAC, c.Device = d.ID.MAC, d.ID
-		c.Total[state.Rx].Bytes += uint64(i)
+		c.Total = [2]state.Traffic{{Bytes: rx, Packets: rx / 1400}, {Bytes: tx, Packets: tx / 90}}
+		c.Rate, c.Peak, c.Average = bps, peak, [2]float64{bps[state.Rx] / 3, bps[state.Tx] / 3}
 		r.Clients = append(r.Clients, c)
 	}
 	return r

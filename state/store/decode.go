@@ -19,6 +19,7 @@ type ledgerDecoder struct {
 	wall       int64
 	interfaces []string
 	slots      []state.WindowSlot // room for those to come
+	noDevice   state.Device       // that of a client that has none
 }
 
 // decodeLedger reads a ledger of the newest version, false if it is none.
@@ -67,7 +68,7 @@ func decodeHead(body []byte) (*state.Ledger, bool) {
 	}
 }
 
-// makeRoom counts what there are most of.
+// makeRoom counts what there are most of, and makes as much room.
 func (d *ledgerDecoder) makeRoom(body []byte) {
 	var counting decoder
 	var clients, devices, counters int

@@ -124,7 +124,9 @@ func (d *ledgerDecoder) otherDevice(message []byte) {
 }
 
 func (d *ledgerDecoder) device(message []byte) {
-	var device state.Device
+	n := len(d.Devices)
+	d.Devices = d.Devices[:n+1]
+	device := &d.Devices[n]
 	var fields usageFields
 	var seen, firstSeen field
 	for {
@@ -166,10 +168,9 @@ func (d *ledgerDecoder) device(message []byte) {
 	if firstSeen.num != 0 {
 		device.FirstSeen = d.time(firstSeen, d.wallAt(device.Since))
 	}
-	if n := len(d.Devices); n > 0 && d.Devices[n-1].ID.Compare(device.ID) >= 0 || !device.ID.MAC.IsZero() && device.ID.Addr.IsValid() {
+	if n > 0 && d.Devices[n-1].ID.Compare(device.ID) >= 0 || !device.ID.MAC.IsZero() && device.ID.Addr.IsValid() {
 		d.bad = true
 	}
-	d.Devices = append(d.Devices, device)
 }
 
 // source reads where a name came from. As there are few answers, it seldom takes
@@ -188,8 +189,8 @@ func (d *ledgerDecoder) client(message []byte) {
 	var fields usageFields
 	var mac, name, source, seen field
 	n := len(d.Clients)
-	d.Clients = append(d.Clients, state.Client{})
-	c, device := &d.Clients[n], new(state.Device)
+	d.Clients = d.Clients[:n+1]
+	c, device := &d.Clients[n], &d.noDevice
 	for {
 		f, ok := d.next(&message)
 		if !ok {
@@ -294,6 +295,10 @@ func (d *ledgerDecoder) counters(message []byte) {
 
 // countersOf appends the counters of an address in a list to those before.
 func (d *ledgerDecoder) countersOf(counters []state.Counter, addr netip.Addr, list []byte) []state.Counter {
+	before := len(counters)
+	if before > 0 && !counters[before-1].Addr.Less(addr) && len(list) > 0 {
+		d.bad = true
+	}
 	for len(list) > 0 {
 		object := d.number(&list)
 		c := state.Counter{Addr: addr, Direction: state.Direction(object & 1)}
@@ -306,7 +311,8 @@ func (d *ledgerDecoder) countersOf(counters []state.Counter, addr netip.Addr, li
 			d.bad = true
 		}
 		c.Traffic = state.Traffic{Bytes: d.number(&list), Packets: d.number(&list)}
-		if n := len(counters); n > 0 && counters[n-1].Compare(c) > 0 {
+		if n := len(counters); n > before && (counters[n-1].Direction > c.Direction ||
+			counters[n-1].Direction == c.Direction && counters[n-1].ID.Compare(c.ID) > 0) {
 			d.bad = true
 		}
 		counters = append(counters, c)
