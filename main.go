@@ -65,8 +65,9 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	last           *state.Ledger // what the last run left, for all commands but sample
-	lastErr        error         // why it is not known
+	processes      []health.Process // of Check
+	last           *state.Ledger    // what the last run left, for all commands but sample
+	lastErr        error            // why it is not known
 }
 
 // run does what the command line says and returns the exit status.
@@ -83,6 +84,9 @@ func (e *exporter) run(args []string) int {
 	case e.Version:
 		fmt.Fprintln(e.stdout, version.Print(settings.Program))
 		return published
+	}
+	if e.Command == settings.Check {
+		e.processes = health.Processes() // while root may look at those of others
 	}
 	if err := e.becomeOwner(e.StateDir); err != nil {
 		return e.refuse(failed, err)
@@ -232,6 +236,7 @@ func (e *exporter) check() error {
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
+		Processes:  e.processes,
 		Files:      e.nameFiles(),
 		Sample:     now,
 		Last:       e.last,
