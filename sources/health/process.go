@@ -21,7 +21,7 @@ const maxComm = 15
 
 // The programs that an examination looks for.
 var (
-	readers  = []string{"node_exporter", "prometheus-node-exporter"[:maxComm]}
+	readers   = []string{"node_exporter", "prometheus-node-exporter"[:maxComm]}
 	resetters = []string{"nlbwmon"}
 )
 
