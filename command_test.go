@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/state/store"
 	"network-metrics-exporter/testdata/lab"
 )
 
@@ -195,4 +196,36 @@ func TestRootBecomesOwner(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFlagOfAnotherVersion leaves a flag in the state that this version does not
+// have, as a newer one does.
+func TestFlagOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		i.run(t, "--interval=7")
+		dir, err := store.Place{Dir: filepath.Dir(i.ledger())}.Open(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger, err := dir.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger.Settings = append([]string{"--colour=red"}, ledger.Settings...)
+		if err := errors.Join(dir.Save(ledger), dir.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"show", "check", "teardown", ""} {
+			args := append(strings.Fields(command), "--state-dir="+filepath.Dir(i.ledger()), "--output=-")
+			var stdout, stderr bytes.Buffer
+			if status := run(args, &stdout, &stderr); command != "check" && status != published {
+				t.Errorf("%q: exit status %d", command, status)
+			}
+			if log := stderr.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "--colour=red") {
+				t.Errorf("%q: want one line that names the flag:\n%s", command, log)
+			}
+		}
+	})
 }

@@ -154,9 +154,9 @@ func build(command Command, layers ...[]explicitFlag) (*Settings, error) {
 			values = []explicitFlag{{flag: f, value: f.def}}
 		}
 		for _, layer := range layers {
-			own := slices.DeleteFunc(slices.Clone(layer), func(e explicitFlag) bool { return e.flag != f })
-			if len(own) > 0 {
-				values = own
+			set := slices.DeleteFunc(slices.Clone(layer), func(e explicitFlag) bool { return e.flag != f })
+			if len(set) > 0 {
+				values = set
 			}
 		}
 		for _, v := range values {
