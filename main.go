@@ -166,6 +166,10 @@ func (e *exporter) makeDirectories() error {
 
 // sample publishes one file.
 func (e *exporter) sample() error {
+	if e.lastErr != nil { // by hand: it might change what the timer set up
+		e.log.Error("nothing published: only the command sample does without the settings of the last one", "err", e.lastErr)
+		return e.lastErr
+	}
 	wrote, err := e.sampleAndPublish(e.Wait)
 	if err == nil && !wrote {
 		time.Sleep(e.Interval)
