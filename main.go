@@ -353,14 +353,14 @@ func (e *exporter) publish(report *state.Report) error {
 // if the clocks cannot be read.
 func (e *exporter) collect(last *state.Ledger) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = collectFrom(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.Interfaces) })
+	s.LAN = probe(&s, state.Neighbor, func() (*state.Neighborhood, error) { return neighbor.Read(e.Interfaces) })
 	scope := state.NewScope(e.Networks, e.Interfaces, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
 		return nil, scope, err
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
-	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
+	s.Conntrack = probe(&s, state.Conntrack, func() (*state.Flows, error) { return conntrack.Read(scope.Contains, held) })
 	// The clock is read beside the counters, as rates are theirs.
 	if s.Instant, err = clock.Read(); err != nil {
 		return nil, scope, err
@@ -372,16 +372,16 @@ func (e *exporter) collect(last *state.Ledger) (*state.Sample, state.Scope, erro
 	if plan.Layout == state.Rules {
 		plan.Clients = scope.Present(s.LAN, s.Conntrack, e.ForgetAfter)
 	}
-	s.Accounting = collectFrom(&s, state.NFTables, func() (*state.Accounting, error) {
+	s.Accounting = probe(&s, state.NFTables, func() (*state.Accounting, error) {
 		if !e.Command.Samples() {
 			return nftables.Look(last.Layout)
 		}
 		return nftables.Account(plan)
 	})
-	s.Names = collectFrom(&s, state.DHCP, e.names)
+	s.Names = probe(&s, state.DHCP, e.names)
 	if e.ReverseDNS {
 		s.Asked = state.Questions(last, &s, scope, e.Config)
-		s.Names = append(s.Names, collectFrom(&s, state.DNS, func() ([]state.Assignment, error) {
+		s.Names = append(s.Names, probe(&s, state.DNS, func() ([]state.Assignment, error) {
 			if len(s.Asked) == 0 {
 				return nil, last.Fault(state.DNS) // it works as little as before
 			}
@@ -391,8 +391,8 @@ func (e *exporter) collect(last *state.Ledger) (*state.Sample, state.Scope, erro
 	return &s, scope, nil
 }
 
-// collectFrom asks a source and notes how that went.
-func collectFrom[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
+// probe asks a source and notes how that went.
+func probe[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
 	start := time.Now()
 	got, err := read()
 	s.Probes = append(s.Probes, state.Probe{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})
