@@ -35,7 +35,7 @@ func newDebian(tb testing.TB, release string) *debian {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	d.run(tb, "mkdir", "/etc/lan", "/var/lib/dnsmasq")
+	d.run(tb, "mkdir", "/etc/lan")
 	for _, entry := range entries {
 		text, err := debianFiles.ReadFile("debian/" + entry.Name())
 		if err != nil {
@@ -44,7 +44,6 @@ func newDebian(tb testing.TB, release string) *debian {
 		d.write(tb, "/etc/lan/"+entry.Name(), string(text))
 	}
 	d.run(tb, "sh", "-ec", `
-		chown dnsmasq /var/lib/dnsmasq
 		cd /etc/lan
 		cp dnsmasq.conf /etc/dnsmasq.d/lan.conf
 		cp nftables.conf /etc/nftables.conf
@@ -111,6 +110,8 @@ func (d *debian) startLAN(tb testing.TB) {
 	tb.Helper()
 	d.run(tb, "systemctl", "start", "lan", "clients")
 }
+
+func (d *debian) leases() string { return "/var/lib/misc/dnsmasq.leases" }
 
 func (d *debian) onLaptop(tb testing.TB, name string, args ...string) string {
 	tb.Helper()
@@ -207,6 +208,7 @@ func TestDebian(t *testing.T) {
 func versionBefore(t *testing.T, r *router) {
 	r.startLAN(t)
 	r.install(t)
+	r.set(t, "ARGS=--leases="+r.leases()) // which it did not look for
 	r.enable(t)
 	r.until(t, "the laptop is seen", func() bool {
 		return r.published(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1

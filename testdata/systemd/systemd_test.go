@@ -268,7 +268,7 @@ func shippedSettings(t *testing.T, r *router) {
 		t.Fatal(err)
 	}
 	shipped := string(raw)
-	const others = " help version wait output state-dir interface network interval "
+	const others = " help version wait output state-dir interface network interval json sort addresses port "
 	for _, flag := range regexp.MustCompile(`(?m)^ +(?:-h, )?--(?:\[no-\])?([a-z.-]+)`).FindAllStringSubmatch(r.run(t, "network-metrics-exporter", "--help"), -1) {
 		if !strings.Contains(others, " "+flag[1]+" ") && !regexp.MustCompile(`--(no-)?`+regexp.QuoteMeta(flag[1])+`\b`).MatchString(shipped) {
 			t.Errorf("the settings do not tell of --%s", flag[1])
@@ -280,7 +280,6 @@ func shippedSettings(t *testing.T, r *router) {
 		lines = append(lines, line[1])
 	}
 	flags := regexp.MustCompile(`--[a-z.-]+(=\S+)?`).FindAllString(strings.Join(regexp.MustCompile(`(?m)^#   --.*$`).FindAllString(shipped, -1), " "), -1)
-	r.run(t, "touch", "/var/lib/dnsmasq/dhcp-hosts") // which is named now
 	r.set(t, append(lines, "ARGS="+strings.Join(flags, " "))...)
 	r.run(t, "systemctl", "daemon-reload")
 	r.run(t, "systemctl", "restart", http)
@@ -397,7 +396,7 @@ func sandbox(t *testing.T, r *router) {
 				for file in /proc/sys/net/ipv4/ip_forward /proc/sysrq-trigger /etc/x /usr/x /home/x /sys/fs/cgroup/x \
 					/var/lib/network-metrics-exporter/x /run/network-metrics-exporter/x; do \
 					{ echo 1 >$$file; } 2>/dev/null && echo "writes $$file"; done; \
-				for file in /var/lib/dnsmasq/dnsmasq.leases /var/lib/kea-test.csv; do \
+				for file in `+r.leases()+` /var/lib/kea-test.csv; do \
 					[ -r $$file ] && echo "reads $$file"; done; \
 				rm -f /var/lib/network-metrics-exporter/x /run/network-metrics-exporter/x'
 			`+more+"\n")
@@ -414,8 +413,7 @@ CapEff:	0000000000001000
 NoNewPrivs:	1
 writes /var/lib/network-metrics-exporter/x
 writes /run/network-metrics-exporter/x
-reads /var/lib/dnsmasq/dnsmasq.leases
-`
+reads ` + r.leases() + "\n"
 	sorted := func(text string) []string { return slices.Sorted(strings.Lines(text)) }
 	if diff := cmp.Diff(sorted(want), sorted(probe(""))); diff != "" {
 		t.Errorf("a run (-want +got):\n%s", diff)
