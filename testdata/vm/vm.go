@@ -30,7 +30,7 @@ import (
 
 const (
 	// bootLimit bounds how long it takes from switching on to the first command.
-	bootLimit = 3 * time.Minute
+	bootLimit = 5 * time.Minute
 	// commandLimit bounds each command in a machine.
 	commandLimit = time.Minute
 )
