@@ -29,7 +29,7 @@ func flowtable(t *testing.T) {
 		}`)
 	laptop := client("laptop", 10)
 	x := newExporter(t, "lan")
-	x.run(t, "a flowtable lets packets pass uncounted")
+	x.run(t, "lets packets pass uncounted")
 	if got := x.values["network_metrics_exporter_flowtable_active"]; got != 1 {
 		t.Errorf("network_metrics_exporter_flowtable_active is %v, want 1", got)
 	}

@@ -94,7 +94,8 @@ var firewalls = []struct{ name, on, off string }{
 // journal, and so that they are as they were when it is gone.
 func besideFirewalls(t *testing.T, r *router) {
 	// What this router had is what its owner would have instead.
-	r.run(t, "systemctl", "stop", "nftables")
+	r.run(t, "systemctl", "stop", timer, "nftables")
+	r.run(t, "network-metrics-exporter", "teardown")
 	r.run(t, "ip", "netns", "exec", "laptop", "nft", `
 		table inet count {
 			counter tx { }
@@ -104,7 +105,6 @@ func besideFirewalls(t *testing.T, r *router) {
 		}`)
 	for _, firewall := range firewalls {
 		t.Run(firewall.name, func(t *testing.T) {
-			r.run(t, "systemctl", "stop", timer)
 			r.run(t, "sh", "-ec", firewall.on)
 			theirs := r.ruleset(t)
 			r.run(t, "systemctl", "start", timer)

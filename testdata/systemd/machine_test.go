@@ -24,7 +24,7 @@ import (
 )
 
 // commandLimit bounds each command in the machine, and each wait for it.
-const commandLimit = time.Minute
+const commandLimit = 2 * time.Minute
 
 // cannotBoot is the exit status of machine.sh where there can be no machine.
 const cannotBoot = 77
