@@ -23,7 +23,7 @@ import (
 //
 // The file is small, and quick to write and read, as most of what it holds is told
 // by what it holds already: a time by how long it was before Ledger.Steady, a
-// baseline by what came since, a device, a name or a counter's object by its place
+// baseline by what came since, a device, a name or a counter's object by its index
 // in a list.
 const (
 	magic   = "network-metrics-exporter ledger "
@@ -53,8 +53,8 @@ const (
 	ledgerSetting                                // text, repeated
 	ledgerNetwork                                // address, then a byte with the length of the prefix; repeated
 	ledgerFault                                  // message, repeated: ordered by source
-	ledgerBaselines                              // list: how long before Uptime
-	ledgerSlots                                  // list: how long before Uptime
+	ledgerBaselines                              // packed: how long before Uptime
+	ledgerSlots                                  // packed: how long before Uptime
 	ledgerInterface                              // text, repeated: names that clients refer to
 	ledgerReadings                               // message
 	ledgerOther                                  // message: a total
@@ -72,21 +72,21 @@ const (
 )
 
 // The fields of what has a total: a client, a device, all others. Arrays by
-// direction are lists of bytes and packets received, bytes and packets sent.
+// direction are packed numbers: bytes and packets received, bytes and packets sent.
 const (
-	totalTraffic   protowire.Number = iota + 1 // list
-	totalBaselines                             // list: bytes received, bytes sent since each of the ledger's
-	totalSlots                                 // list: for each slot its place among the ledger's, traffic, peak received, peak sent
-	totalReserved                              // list: above the traffic
+	totalTraffic   protowire.Number = iota + 1 // packed
+	totalBaselines                             // packed: bytes received, bytes sent since each of the ledger's
+	totalSlots                                 // packed: for each slot its index among the ledger's, traffic, peak received, peak sent
+	totalReserved                              // packed: above the traffic
 	totalEnd
 )
 
 // The further fields of usage.
 const (
-	usageLocal         = totalEnd + iota // list: bytes received, bytes sent
-	usageLocalReserved                   // list: above those
-	usagePeriodBase                      // list: bytes received, bytes sent of all, then of the local part
-	usagePrevious                        // list likewise
+	usageLocal         = totalEnd + iota // packed: bytes received, bytes sent
+	usageLocalReserved                   // packed: above those
+	usagePeriodBase                      // packed: bytes received, bytes sent of all, then of the local part
+	usagePrevious                        // packed likewise
 	usageEnd
 )
 
@@ -108,9 +108,9 @@ const (
 // The further fields of a client, whose other fields are those of a total.
 const (
 	clientAddr        = totalEnd + iota // address
-	clientDevice                        // varint: its place among the devices, from 1
+	clientDevice                        // varint: its index among the devices, from 1
 	clientEvidence                      // varint
-	clientInterface                     // varint: its place among the interfaces, from 1
+	clientInterface                     // varint: its index among the interfaces, from 1
 	clientSince                         // zigzag
 	clientRx                            // zigzag: LastActive
 	clientTx                            // zigzag: LastActive
@@ -123,27 +123,28 @@ const (
 	clientName                          // text; left out: the device's
 	clientSource                        // text; left out: the device's
 	clientOtherBytes                    // varint
-	clientPredecessor                   // list
+	clientPredecessor                   // packed
 )
 
 // The fields of what the counters last showed.
 const (
 	readingsLayout     protowire.Number = iota + 1 // text
 	readingsGeneration                             // varint
-	readingsObjects                                // list: table and object of each
+	readingsObjects                                // packed: table and object of each
 	readingsFull                                   // bool
 	readingsFlowtable                              // varint
 	readingsLocalKnown                             // bool
 )
 
-// The fields of an address's counters. In the lists each has its object's place
-// among the objects, from 1, twice, plus its direction; bytes; packets. The place 0
-// is followed by a table and an object that are not among them.
+// The fields of an address's counters. In the packed fields each counter has the
+// index of its object among the objects, from 1, times two, plus its direction; then
+// bytes and packets. The index 0 is followed by the table and the object, which are
+// not among them.
 const (
-	countersClient protowire.Number = iota + 1 // varint: its place among the clients, from 1
+	countersClient protowire.Number = iota + 1 // varint: its index among the clients, from 1
 	countersAddr                               // address, if it is no client's
-	countersAll                                // list
-	countersLocal                              // list
+	countersAll                                // packed
+	countersLocal                              // packed
 )
 
 // The fields of the last counts of flows, and of those of one address.
@@ -153,7 +154,7 @@ const (
 	flowsActive                             // message, repeated: ordered by address
 
 	activeAddr   protowire.Number = 1 // address
-	activeCounts protowire.Number = 2 // list
+	activeCounts protowire.Number = 2 // packed
 )
 
 var (

@@ -13,8 +13,8 @@ import (
 )
 
 // maxLedger is the size beyond which a file is no ledger, in bytes: what version 2
-// wrote was smaller, and today's ledgers are by far.
-const maxLedger = 128 << 20
+// wrote, of 131,072 addresses at most, was smaller, and today's ledgers are by far.
+const maxLedger = 64 << 20
 
 // LostError tells that files of the state were gone or could not be used. Those
 // that are damaged are kept under other names for whoever wants to look into them.
@@ -132,17 +132,17 @@ func (s *search) newest() (*state.Ledger, error) {
 	return l, nil
 }
 
-// files opens all ledgers. Those that are older than the one in the state directory
-// are opened only if that is not of today's version.
+// files reads the heads of all ledgers. Those that are older than the one in the
+// state directory are read only if that is not of today's version.
 func (s *search) files() (files []*ledgerFile, err error) {
 	if s.instance != "" {
-		volatile, err := s.open(s.volatile(s.instance))
+		volatile, err := s.read(s.volatile(s.instance))
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, volatile)
 	}
-	if s.ledger, err = s.open(s.Paths.ledger()); err != nil {
+	if s.ledger, err = s.read(s.Paths.ledger()); err != nil {
 		return nil, err
 	}
 	files = append(files, s.ledger)
@@ -151,7 +151,7 @@ func (s *search) files() (files []*ledgerFile, err error) {
 	}
 	s.outdated = nil
 	for _, path := range []string{s.previous(), s.legacyVolatile(), s.legacyCheckpoint()} {
-		f, err := s.open(path)
+		f, err := s.read(path)
 		if err != nil {
 			return nil, err
 		}
@@ -163,8 +163,8 @@ func (s *search) files() (files []*ledgerFile, err error) {
 	return files, nil
 }
 
-// open opens one ledger, nil if there is none that can be used.
-func (s *search) open(path string) (*ledgerFile, error) {
+// read reads the head of one ledger, nil if there is none that can be used.
+func (s *search) read(path string) (*ledgerFile, error) {
 	if slices.Contains(s.skipped, path) {
 		return nil, nil
 	}
