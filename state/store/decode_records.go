@@ -2,7 +2,6 @@ package store
 
 import (
 	"math"
-	"net/netip"
 
 	"network-metrics-exporter/state"
 )
