@@ -122,7 +122,7 @@ func forget(k kernel, counters []state.Counter, a *state.Accounting) (deleted []
 		var gone []state.Counter
 		if a.Layout == state.Rules {
 			gone = b.forgetRules(r.filter, counters)
-		} else if gone, err = b.forgetElements(k, r.own, counters); err != nil {
+		} else if gone, err = b.forgetElements(k, r.own, counters, a); err != nil {
 			return err
 		}
 		if _, err := b.commit(k, generation); err != nil {
@@ -148,12 +148,8 @@ func Teardown() error {
 			return err
 		}
 		var b batch
-		if err := b.of(r.own, func() { b.removeSets(r.own) }); err != nil {
-			return err
-		}
-		if err := b.of(r.filter, func() { b.removeRules(r.filter) }); err != nil {
-			return err
-		}
+		b.removeSets(r.own)
+		b.removeRules(r.filter)
 		_, err = b.commit(k, generation)
 		return err
 	})

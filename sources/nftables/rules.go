@@ -92,7 +92,7 @@ func (b *batch) repairRules(filter contents, r ruleRepair, owner Owner) {
 		b.addForwardChain(filterTable, forwardChain, filterPriority)
 	}
 	b.repairJump(filter.rules[forwardChain], r.needJump, owner)
-	hidden := mark
+	hidden := programName
 	if !r.needJump {
 		hidden = owner.comment("") // no comment of a jump says it
 	}
@@ -142,6 +142,9 @@ func (c contents) ownRules() []rule {
 
 // removeRules takes away what of the layout is there and ours.
 func (b *batch) removeRules(filter contents) {
+	if filter.isOwned() {
+		return
+	}
 	deleted := 0 // chains
 	jumping := ourJumps(filter.rules[forwardChain])
 	for _, r := range jumping {
