@@ -35,6 +35,9 @@ func (d *ledgerDecoder) readings(message []byte) {
 			a.LocalKnown = d.bool(f)
 		}
 	}
+	if a.LocalKnown {
+		a.Local = make([]state.Counter, 0, cap(a.Counters))
+	}
 }
 
 // counters reads those of an address.
