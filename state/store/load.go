@@ -54,7 +54,7 @@ func (d *Dir) Load() (*state.Ledger, error) {
 		return nil, err
 	}
 	d.damage, d.outdated = nil, s.outdated
-	d.unsaved = s.ledger == nil || s.ledger.head.Boot != l.Boot || s.ledger.head.Checkpoint != l.Checkpoint
+	d.unsaved = s.durable == nil || s.durable.head.Boot != l.Boot || s.durable.head.Checkpoint != l.Checkpoint
 	if len(s.bad) == 0 {
 		return l, nil
 	}
@@ -93,7 +93,7 @@ type search struct {
 
 	bad      []error     // what is wrong with files
 	skipped  []string    // which they are
-	ledger   *ledgerFile // that in the state directory
+	durable  *ledgerFile // that in the state directory
 	chosen   *ledgerFile // the newest of all
 	outdated []string    // files of version 2
 }
@@ -142,11 +142,11 @@ func (s *search) files() (files []*ledgerFile, err error) {
 		}
 		files = append(files, volatile)
 	}
-	if s.ledger, err = s.read(s.Paths.ledger()); err != nil {
+	if s.durable, err = s.read(s.ledger()); err != nil {
 		return nil, err
 	}
-	files = append(files, s.ledger)
-	if s.ledger != nil && s.ledger.format == version {
+	files = append(files, s.durable)
+	if s.durable != nil && s.durable.format == version {
 		return files, nil
 	}
 	s.outdated = nil
@@ -197,11 +197,15 @@ func (s *search) skip(path string, wrong error) error {
 }
 
 // gone tells what is missing if later runs may have gone beyond the chosen ledger.
+// One that is newer than that in the state directory was written by a run that ended
+// before it replaced that, and published nothing.
 func (s *search) gone() error {
 	switch s.chosen.path {
 	case s.previous(), s.legacyCheckpoint():
-		return fmt.Errorf("no %s", s.Paths.ledger())
-	case s.Paths.ledger():
+		if s.durable == nil {
+			return fmt.Errorf("no %s", s.ledger())
+		}
+	case s.ledger():
 		if s.chosen.head.Checkpoint != 0 {
 			return fmt.Errorf("no ledger since the checkpoint in %s", s.volatile(s.instance))
 		}
