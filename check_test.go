@@ -49,7 +49,7 @@ func newRouter(t *testing.T, r *lab.Router) *router {
 func (r *router) run(t *testing.T, flags ...string) {
 	t.Helper()
 	var stderr bytes.Buffer
-	if status := run(append(r.flags, flags...), &stderr, &stderr); status != published {
+	if status := run(slices.Concat([]string{"sample"}, r.flags, flags), &stderr, &stderr); status != published {
 		t.Fatalf("exit status %d: %s", status, &stderr)
 	}
 }

@@ -113,6 +113,11 @@ type Accounting struct {
 	LocalKnown       bool // whether Local is counted in this layout
 }
 
+// IsBypassed reports whether a flowtable lets packets pass that nobody counts.
+func (a *Accounting) IsBypassed() bool {
+	return a.Flowtable == UncountedFlowtable || a.Flowtable == CountedFlowtable && a.Layout != Flows
+}
+
 // IsMade reports whether the object of a counter was made in this run.
 func (a *Accounting) IsMade(id CounterID) bool {
 	_, made := slices.BinarySearchFunc(a.Made, id, CounterID.Compare)

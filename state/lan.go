@@ -57,10 +57,10 @@ type Peer struct {
 // LAN is the local network as the router knows it.
 type LAN struct {
 	Interfaces []string        // the LAN interfaces that exist
-	Neighbors  []NeighborEntry // those of the LAN interfaces
+	Neighbors  []NeighborEntry // those of the LAN interfaces, sorted by address
 	Addrs      []InterfaceAddr // those of every interface
 	Routes     []Route         // those by way of LAN interfaces, default routes left out
-	Peers      []Peer          // those of the LAN interfaces
+	Peers      []Peer          // those of the LAN interfaces, sorted by address
 }
 
 // AddrsOn returns the router's addresses on the named interfaces whose networks
@@ -123,8 +123,13 @@ func NewScope(given []netip.Prefix, lan *LAN, last []netip.Prefix) Scope {
 // Outermost returns prefixes sorted and without those that lie inside another
 // one.
 func Outermost(prefixes []netip.Prefix) []netip.Prefix {
-	sorted := slices.SortedFunc(slices.Values(prefixes), netip.Prefix.Compare)
-	return slices.CompactFunc(sorted, func(outer, p netip.Prefix) bool { return outer.Overlaps(p) })
+	var outermost []netip.Prefix
+	for _, p := range slices.SortedFunc(slices.Values(prefixes), netip.Prefix.Compare) {
+		if n := len(outermost); n == 0 || !outermost[n-1].Overlaps(p) {
+			outermost = append(outermost, p)
+		}
+	}
+	return outermost
 }
 
 // exclude takes out the addresses of a network that stand for no host: its own

@@ -24,7 +24,9 @@ type Sample struct {
 	Instant
 	LAN        *LAN           // from Neighbor
 	Accounting *Accounting    // from NFTables
+	Held       bool           // counters are not read in this run, on purpose: those of the last one hold
 	Conntrack  *TrackedFlows  // from Conntrack
+	FlowMemory *FlowMemory    // what the next run has to know of single flows; nil: what this one knew
 	Names      []NameRecord   // from DHCP and DNS; of two that fit, the earlier one counts
 	Asked      []netip.Addr   // the addresses that DNS was asked about
 	Results    []SourceResult // one for each source asked, in the order asked
@@ -63,4 +65,19 @@ type NameRecord struct {
 	MAC    MAC        // zero: whatever device has the address. Never out of a DUID.
 	Name   string     // as it was written; empty: the record only gives Addr to MAC
 	Source NameSource // FromHosts, FromDHCP or FromDNS
+}
+
+// TakeFlows puts what conntrack counted into the sample. held are the counts that
+// this run did not make itself, counter is what its dump went to, nil if there was
+// none. In the layout Flows either all counters count or none: what one source gave
+// without the other is left for the next run.
+func (s *Sample) TakeFlows(counter *FlowCounter, held *TrackedFlows, layout Layout) {
+	if s.Conntrack == nil || held != nil {
+		return
+	}
+	s.Conntrack.Uptime = s.Uptime
+	if counter == nil || layout == Flows && s.Accounting == nil {
+		return
+	}
+	s.Conntrack.Traffic, s.FlowMemory = counter.Finish()
 }

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"network-metrics-exporter/state"
@@ -15,11 +16,11 @@ import (
 // in any order and number; of several NAMEs or IPV4s the last one counts. Quotes,
 // which dnsmasq knows, are not understood.
 //
-// The name goes to every MAC, together with the IPv4 address if there is one, and
-// to every IPv6 address, together with the MAC if there is but one. What stands
-// for many devices or addresses is left out: a MAC with wildcards, an IPv6 address
-// with a prefix length or without its network part.
-func dhcpHost(names []state.Assignment, line string) ([]state.Assignment, bool) {
+// The name goes to every address, together with the MAC if there is but one, and
+// else to each MAC too. What stands for many devices or addresses is left out: a MAC
+// with wildcards, an IPv6 address with a prefix length or without its network part.
+// With ignore, dnsmasq gives nobody the address.
+func dhcpHost(records []state.NameRecord, line string) ([]state.NameRecord, bool) {
 	line = withoutComment(line)
 	if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "dhcp-host" {
 		line = value
@@ -27,10 +28,10 @@ func dhcpHost(names []state.Assignment, line string) ([]state.Assignment, bool) 
 	var h host
 	for field := range strings.SplitSeq(line, ",") {
 		if !h.add(strings.TrimSpace(field)) {
-			return names, false
+			return records, false
 		}
 	}
-	return h.appendTo(names), true
+	return h.appendTo(records), true
 }
 
 // withoutComment cuts a comment off, which a # begins at the start of a line and
@@ -46,16 +47,20 @@ func withoutComment(line string) string {
 
 // A host is what a line says.
 type host struct {
-	name  string
-	addr4 netip.Addr
-	addr6 []netip.Addr
-	macs  []state.MAC
+	name   string
+	addr4  netip.Addr
+	addr6  []netip.Addr
+	macs   []state.MAC
+	ignore bool
 }
 
 // add reads a field. It reports false if dnsmasq would refuse it.
 func (h *host) add(field string) bool {
 	switch {
-	case isTagOrID(field), isLeaseTime(field), field == "ignore":
+	case isTagOrID(field), isLeaseTime(field):
+		return true
+	case field == "ignore":
+		h.ignore = true
 		return true
 	case strings.HasPrefix(field, "["):
 		return h.addIPv6(field)
@@ -95,37 +100,40 @@ var hostPart = netip.MustParsePrefix("::/64")
 func (h *host) addMAC(field string) bool {
 	// With two digits in place of each asterisk, only a whole octet of
 	// asterisk remains an octet.
-	mac, ok := parseHardware(strings.ReplaceAll(field, "*", "00"))
+	mac, ok := parseTypedMAC(strings.ReplaceAll(field, "*", "00"))
 	if !mac.IsZero() && !strings.Contains(field, "*") {
 		h.macs = append(h.macs, mac)
 	}
 	return ok
 }
 
-// appendTo appends at most one assignment for each field, and none without a
-// name.
-func (h *host) appendTo(names []state.Assignment) []state.Assignment {
-	if h.name == "" {
-		return names
+// appendTo appends what the line says.
+func (h *host) appendTo(records []state.NameRecord) []state.NameRecord {
+	r := state.NameRecord{Name: h.name, Source: state.FromHosts}
+	addrs := h.addr6
+	if mayBeClient(h.addr4) && h.addr4.IsValid() {
+		addrs = slices.Insert(addrs, 0, h.addr4)
 	}
-	named := state.Assignment{Name: h.name, Source: state.FromHosts}
-	if mayBeClient(h.addr4) {
-		named.Addr = h.addr4
+	if h.ignore {
+		addrs = nil
 	}
-	for _, mac := range h.macs {
-		named.MAC = mac
-		names = append(names, named)
+	if len(h.macs) == 1 {
+		r.MAC = h.macs[0]
 	}
-	if len(h.macs) == 0 && named.Addr.IsValid() {
-		names = append(names, named)
+	if r.Name == "" && r.MAC.IsZero() {
+		return records
 	}
-	if len(h.macs) > 1 {
-		named.MAC = state.MAC{}
+	for _, r.Addr = range addrs {
+		records = append(records, r)
 	}
-	for _, named.Addr = range h.addr6 {
-		names = append(names, named)
+	if r.Name == "" || len(addrs) > 0 && len(h.macs) == 1 {
+		return records
 	}
-	return names
+	r.Addr = netip.Addr{}
+	for _, r.MAC = range h.macs {
+		records = append(records, r)
+	}
+	return records
 }
 
 // isTagOrID reports whether a field is a tag or a client identifier. A client

@@ -1,15 +1,16 @@
 package dhcp
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
-	"syscall"
 
-	"network-metrics-exporter/state"
+	"golang.org/x/sys/unix"
 )
 
 // What is read of a file at most. dnsmasq gives out 1,000 leases unless it is
@@ -19,121 +20,149 @@ const (
 	maxLine = 4 << 10
 )
 
-// bufferSize is what one read(2) asks for. It holds most files whole, so that
-// it is rare for dnsmasq to rewrite a file between two reads of it.
-const bufferSize = 64 << 10
+// maxLinks bounds the symbolic links that are followed, as the kernel does
+// (MAXSYMLINKS in linux/namei.h).
+const maxLinks = 40
 
-// Errors of a file that was not read, or not to its end.
+// Errors of a file that was not read, or not all of it.
 var (
-	errNotRegular = errors.New("not a regular file")
-	errTooLarge   = fmt.Errorf("larger than %d MiB, the rest was left out", maxFile>>20)
+	// errHidden: it may not even be seen whether the file exists.
+	errHidden      = fmt.Errorf("%w: its directory may not be searched", fs.ErrPermission)
+	errTooLarge    = fmt.Errorf("larger than %d MiB, the rest was left out", maxFile>>20)
+	errKeptNewest  = fmt.Errorf("larger than %d MiB, only the newest entries were read", maxFile>>20)
+	errNotRegular  = errors.New("want a regular file")
+	errWorldWrites = errors.New("want a directory that only root and the server's user can write to (chmod o-w)")
 )
 
-// readFile opens path, which is a kind of file, for parse. An error of open is
-// passed on bare.
-func readFile(kind, path string, parse func(io.Reader) ([]state.Assignment, error)) ([]state.Assignment, error) {
-	// Opening a FIFO would wait for a writer without O_NONBLOCK, which a
-	// regular file ignores.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// open opens a regular file that only root, or whoever its directory belongs to,
+// can have put there. It never waits: to open a FIFO would, and a device might do
+// something. Of a symbolic link the directories of the link and of its target have
+// to be safe. An error satisfies fs.ErrNotExist or fs.ErrPermission where it is of
+// that kind.
+func open(path string) (f *os.File, size int64, err error) {
+	name := path
+	for range maxLinks {
+		var stat unix.Stat_t
+		if name, f, err = openEntry(name, &stat); err != nil {
+			return nil, 0, fmt.Errorf("open %q: %w", path, err)
+		}
+		if f != nil {
+			return f, stat.Size, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("open %q: %w", path, unix.ELOOP)
+}
+
+// openEntry opens the file at path, or returns where it leads if it is a symbolic
+// link.
+func openEntry(path string, stat *unix.Stat_t) (next string, f *os.File, err error) {
+	dirPath, base := filepath.Split(path)
+	dir, err := unix.Open(filepath.Clean(dirPath), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return "", nil, hidden(err)
 	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = errNotRegular
+	defer unix.Close(dir)
+	var dirStat unix.Stat_t
+	if err := unix.Fstat(dir, &dirStat); err != nil {
+		return "", nil, err
 	}
+	if err := unix.Fstatat(dir, base, stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return "", nil, hidden(err)
+	}
+	if anybodyPuts(&dirStat, stat) {
+		return "", nil, errWorldWrites
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(dir, base, target)
+		if err != nil {
+			return "", nil, err
+		}
+		if next = string(target[:n]); !filepath.IsAbs(next) {
+			next = filepath.Join(dirPath, next)
+		}
+		return next, nil, nil
+	}
+	if err := regular(stat); err != nil {
+		return "", nil, err
+	}
+	fd, err := unix.Openat(dir, base, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("read %s %q: %w", kind, path, err)
+		return "", nil, err
 	}
-	names, err := parse(f)
-	if err != nil {
-		err = fmt.Errorf("parse %s %q: %w", kind, path, err)
+	f = os.NewFile(uintptr(fd), path)
+	// It may have been replaced since it was looked at.
+	if err := errors.Join(unix.Fstat(fd, stat), regular(stat)); err != nil {
+		f.Close()
+		return "", nil, err
 	}
-	return names, err
+	return "", f, nil
 }
 
-// A syntax is how a file of one record a line is written.
-type syntax struct {
-	want string // a good line, as an error shows it
-
-	// wholeLines: a last line without newline is still being written.
-	wholeLines bool
-
-	// line appends what a line says, without the white space around it, to
-	// names. It reports false, and appends nothing, if the line is not of
-	// this syntax.
-	line func(names []state.Assignment, line string) ([]state.Assignment, bool)
-}
-
-// parse reads all lines of r. Those that are not of the syntax are left out and
-// reported in one error.
-func (s syntax) parse(r io.Reader) ([]state.Assignment, error) {
-	var (
-		names []state.Assignment
-		bad   badLines
-		b     = bufio.NewReaderSize(io.LimitReader(r, maxFile+1), bufferSize)
-		size  = 0
-	)
-	for number := 1; ; number++ {
-		line, n, err := readLine(b)
-		if size += n; size > maxFile {
-			return names, errTooLarge // and this line is cut
-		}
-		if err != nil && err != io.EOF {
-			return names, err
-		}
-		if ended := err == nil; ended || n > 0 && !s.wholeLines {
-			ok := n <= maxLine
-			if ok {
-				names, ok = s.line(names, strings.TrimSpace(line))
-			}
-			if !ok {
-				bad.add(number)
-			}
-		}
-		if err == io.EOF {
-			return names, bad.err(s.want)
-		}
+// hidden tells a directory that may not be searched from a file that may not be
+// read.
+func hidden(err error) error {
+	if err == unix.EACCES {
+		return errHidden
 	}
+	return err
 }
 
-// readLine reads a line and tells its length, newline included. A line longer
-// than maxLine is read to its end, but only its length is told. The error is
-// io.EOF if there was no newline.
-func readLine(b *bufio.Reader) (line string, n int, err error) {
-	part, err := b.ReadSlice('\n')
-	n = len(part)
-	if n <= maxLine {
-		line = string(part)
+// anybodyPuts reports whether a file may be the work of any user of the machine.
+// In a directory like /tmp, where all may make files and only remove their own, a
+// file of root's, of the directory's owner or of our own is safe.
+func anybodyPuts(dir, file *unix.Stat_t) bool {
+	if dir.Mode&unix.S_IWOTH == 0 {
+		return false
 	}
-	for err == bufio.ErrBufferFull {
-		part, err = b.ReadSlice('\n')
-		n += len(part)
-	}
-	return line, n, err
+	safe := file.Uid == 0 || file.Uid == dir.Uid || file.Uid == uint32(os.Geteuid())
+	return dir.Mode&unix.S_ISVTX == 0 || !safe
 }
 
-// badLines remembers the lines that were left out.
-type badLines struct {
-	first int // its number, from 1
-	count int
-}
-
-func (b *badLines) add(number int) {
-	if b.count++; b.count == 1 {
-		b.first = number
-	}
-}
-
-// err is nil if there were none.
-func (b *badLines) err(want string) error {
-	switch b.count {
-	case 0:
+// regular says what a file is if it is no regular one.
+func regular(stat *unix.Stat_t) error {
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
 		return nil
-	case 1:
-		return fmt.Errorf("line %d: want %s", b.first, want)
+	case unix.S_IFDIR:
+		return fmt.Errorf("%w, not a directory", errNotRegular)
+	case unix.S_IFIFO:
+		return fmt.Errorf("%w, not a FIFO", errNotRegular)
+	case unix.S_IFSOCK:
+		return fmt.Errorf("%w, not a socket", errNotRegular)
 	default:
-		return fmt.Errorf("line %d and %d more: want %s", b.first, b.count-1, want)
+		return fmt.Errorf("%w, not a device", errNotRegular)
 	}
+}
+
+// load reads a file of a size. Of one that is too large it returns the first whole
+// lines together with errTooLarge.
+//
+// One read(2) gets a file whole, so that it is rare for dnsmasq, which writes in
+// place, to change it meanwhile.
+func load(f io.ReaderAt, size int64) (string, error) {
+	text, err := section(f, 0, min(size, maxFile))
+	if err == nil && size > maxFile {
+		text, err = text[:strings.LastIndexByte(text, '\n')+1], errTooLarge
+	}
+	return text, err
+}
+
+// loadEnd returns the last whole lines of a file that is too large together with
+// errKeptNewest.
+func loadEnd(f io.ReaderAt, size int64) (string, error) {
+	text, err := section(f, size-maxFile, maxFile)
+	_, text, _ = strings.Cut(text, "\n") // the first line began before
+	return text, cmp.Or(err, errKeptNewest)
+}
+
+// section reads n bytes from an offset on, or as many as there are. An error comes
+// together with what was read before it.
+func section(f io.ReaderAt, offset, n int64) (string, error) {
+	buf := make([]byte, n)
+	got, err := f.ReadAt(buf, offset)
+	if err == io.EOF {
+		err = nil
+	}
+	return string(buf[:got]), err
 }

@@ -2,181 +2,284 @@ package dhcp
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 )
 
-// A parseTest is a file, what it assigns, and the error that tells of the rest.
-type parseTest struct {
-	name string
-	file string
-	want []state.Assignment
-	err  string
-}
-
-func testParse(t *testing.T, parse func(io.Reader) ([]state.Assignment, error), tests []parseTest) {
+// write makes a file that holds text and returns its path.
+func write(t *testing.T, path, text string) string {
 	t.Helper()
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := parse(strings.NewReader(tt.file))
-			if diff := cmp.Diff(tt.err, message(err)); diff != "" {
-				t.Errorf("error (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tt.want, got, equal); diff != "" {
-				t.Errorf("names (-want +got):\n%s", diff)
-			}
-		})
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	return path
 }
 
-func TestReadErrors(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
+	fifo, socket := filepath.Join(dir, "fifo"), filepath.Join(dir, "socket")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bad := filepath.Join(dir, "bad")
-	if err := os.WriteFile(bad, []byte("\n\nsecret\nbad line\n"), 0o600); err != nil {
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct {
-		name string
-		read func(string) ([]state.Assignment, error)
-		path string
-		want string
-	}{
-		{"FIFO", ReadLeases, fifo, `read lease file "` + fifo + `": not a regular file`},
-		{"directory", ReadHosts, dir, `read hosts file "` + dir + `": not a regular file`},
-		{"device", ReadLeases, "/dev/zero", `read lease file "/dev/zero": not a regular file`},
-		{"leases", ReadLeases, bad, `parse lease file "` + bad + `": line 3 and 1 more: want "EXPIRY MAC IP NAME CLIENTID"`},
-		{"hosts", ReadHosts, bad, `parse hosts file "` + bad + `": line 4: want "IP NAME" or "MAC,NAME,IP"`},
-		{"missing", ReadLeases, dir + "/none", "open " + dir + "/none: no such file or directory"},
+	defer listener.Close()
+	loop := filepath.Join(dir, "loop")
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			names, err := tt.read(tt.path)
-			if diff := cmp.Diff(tt.want, message(err)); diff != "" {
+	const regular = "want a regular file, "
+	for path, want := range map[string]string{
+		fifo:           regular + "not a FIFO",
+		socket:         regular + "not a socket",
+		dir:            regular + "not a directory",
+		dir + "/":      "no such file or directory",
+		"/dev/zero":    regular + "not a device",
+		loop:           "too many levels of symbolic links",
+		dir + "/none":  "no such file or directory",
+		fifo + "/none": "not a directory",
+	} {
+		for _, kind := range []func(*File){
+			func(f *File) { readHosts(f) },
+			func(f *File) { readLeases(f, now) },
+		} {
+			f := File{Path: path}
+			kind(&f)
+			if diff := cmp.Diff(fmt.Sprintf("open %q: %s", path, want), message(f.Err)); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
-			if len(names) > 0 {
-				t.Errorf("got %v", names)
+		}
+	}
+}
+
+// TestOpenSafe has directories that others can write to, and links.
+func TestOpenSafe(t *testing.T) {
+	const lease = "0 02:00:5e:10:00:01 192.168.77.1 a *\n"
+	dir := func(t *testing.T, mode fs.FileMode) string {
+		path := filepath.Join(t.TempDir(), "dir")
+		if err := errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	link := func(t *testing.T, in, target string) string {
+		path := filepath.Join(in, "link")
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, test := range []struct {
+		name string
+		path func(t *testing.T) string
+		want error
+	}{
+		{"the server's directory", func(t *testing.T) string { return write(t, dir(t, 0o755)+"/leases", lease) }, nil},
+		{"its group's", func(t *testing.T) string { return write(t, dir(t, 0o775)+"/leases", lease) }, nil},
+		{"everybody's", func(t *testing.T) string { return write(t, dir(t, 0o777)+"/leases", lease) }, errWorldWrites},
+		{"everybody's, but none may remove another's", func(t *testing.T) string { return write(t, dir(t, 0o777|fs.ModeSticky)+"/leases", lease) }, nil},
+		{"a link", func(t *testing.T) string {
+			return link(t, dir(t, 0o755), write(t, dir(t, 0o755)+"/leases", lease))
+		}, nil},
+		{"a relative link", func(t *testing.T) string {
+			d := dir(t, 0o755)
+			write(t, d+"/leases", lease)
+			return link(t, d, "../dir/leases")
+		}, nil},
+		{"a link in everybody's", func(t *testing.T) string {
+			return link(t, dir(t, 0o777), write(t, dir(t, 0o755)+"/leases", lease))
+		}, errWorldWrites},
+		{"a link to everybody's", func(t *testing.T) string {
+			return link(t, dir(t, 0o755), write(t, dir(t, 0o777)+"/leases", lease))
+		}, errWorldWrites},
+		{"a link to a device", func(t *testing.T) string { return link(t, dir(t, 0o755), "/dev/zero") }, errNotRegular},
+		{"a link to nothing", func(t *testing.T) string { return link(t, dir(t, 0o755), "none") }, fs.ErrNotExist},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := File{Path: test.path(t)}
+			records := readLeases(&f, now)
+			if !errors.Is(f.Err, test.want) || len(records) == 1 != (test.want == nil) {
+				t.Errorf("got %v, error %v, want %v", records, f.Err, test.want)
 			}
 		})
 	}
 }
 
-func TestReadMissing(t *testing.T) {
-	for _, read := range []func(string) ([]state.Assignment, error){ReadLeases, ReadHosts} {
-		if _, err := read(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("got %v, want fs.ErrNotExist", err)
+// TestAnybodyPuts has files of several users in directories of several kinds.
+func TestAnybodyPuts(t *testing.T) {
+	const server, attacker = 101, 1001
+	own := uint32(os.Geteuid())
+	for _, test := range []struct {
+		dirMode, dirUser, fileUser uint32
+		want                       bool
+	}{
+		{0o755, 0, server, false},
+		{0o755, server, 0, false},
+		{0o775, server, attacker, false}, // of the server's group
+		{0o1775, 0, attacker, false},
+		{0o777, 0, 0, true},
+		{0o702, server, server, true},
+		{0o1777, 0, 0, false},
+		{0o1777, server, server, false},
+		{0o1777, server, own, false},
+		{0o1777, 0, attacker, true},
+	} {
+		dir := unix.Stat_t{Mode: unix.S_IFDIR | test.dirMode, Uid: test.dirUser}
+		file := unix.Stat_t{Mode: unix.S_IFREG | 0o644, Uid: test.fileUser}
+		if got := anybodyPuts(&dir, &file); got != test.want {
+			t.Errorf("%+v: got %t", test, got)
 		}
 	}
 }
 
-// TestParseUnreadable has a disk fail in the middle of a line.
-func TestParseUnreadable(t *testing.T) {
-	broken := io.MultiReader(strings.NewReader("bad line\n192.168.77.1 a\n192.168.77.2 b"), iotest.ErrReader(syscall.EIO))
-	got, err := parseHosts(broken)
-	if !errors.Is(err, syscall.EIO) {
-		t.Errorf("got error %v, want %v", err, syscall.EIO)
+// TestReadForbidden has files and directories that may not be read.
+func TestReadForbidden(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir+"/leases", "0 02:00:5e:10:00:01 192.168.77.1 a *\n")
+	read := func() error {
+		done := make(chan error)
+		go func() {
+			// Never unlocked: the thread ends with this goroutine.
+			runtime.LockOSThread()
+			f := File{Path: path}
+			var noCapabilities [2]unix.CapUserData
+			err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &noCapabilities[0])
+			if err == nil {
+				readLeases(&f, now)
+				err = f.Err
+			}
+			done <- err
+		}()
+		return <-done
 	}
-	if diff := cmp.Diff([]state.Assignment{static("192.168.77.1", "", "a")}, got, equal); diff != "" {
-		t.Errorf("names (-want +got):\n%s", diff)
+	chmod := func(path string, mode fs.FileMode) {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	chmod(path, 0)
+	if err := read(); !errors.Is(err, fs.ErrPermission) || errors.Is(err, errHidden) {
+		t.Errorf("a file that may not be read: got %v", err)
+	}
+	chmod(dir, 0)
+	defer chmod(dir, 0o700)
+	if err := read(); !errors.Is(err, fs.ErrPermission) || !errors.Is(err, errHidden) {
+		t.Errorf("a directory that may not be searched: got %v", err)
+	}
+	want := fmt.Sprintf("open %q: permission denied: its directory may not be searched", path)
+	if diff := cmp.Diff(want, message(read())); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
 	}
 }
 
-// repeat is a file without end. It counts what is read of it.
-type repeat struct {
-	text string
-	read int
+// broken is a disk that fails in the middle of a file.
+type broken string
+
+func (b broken) ReadAt(p []byte, offset int64) (int, error) {
+	return copy(p, b[offset:]), syscall.EIO
 }
 
-func (r *repeat) Read(p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		n += copy(p[n:], r.text[(r.read+n)%len(r.text):])
+func TestLoadBroken(t *testing.T) {
+	const text = "192.168.77.1 a\n192.168.77.2 b"
+	for name, load := range map[string]func(io.ReaderAt, int64) (string, error){"start": load, "end": loadEnd} {
+		got, err := load(broken(text), maxFile)
+		if !errors.Is(err, syscall.EIO) || !strings.HasSuffix(text, got) || got == "" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
 	}
-	r.read += n
-	return n, nil
 }
 
-func TestParseBounded(t *testing.T) {
-	const (
-		size  = 100 << 20
-		lease = "1795421785 02:00:5e:10:00:01 192.168.77.176 phone *\n"
-	)
-	tests := []struct {
-		name  string
-		parse func(io.Reader) ([]state.Assignment, error)
-		text  string
-		want  int    // names
-		alloc uint64 // bytes
-	}{
-		{"one line", parseLeases, "x", 0, 1 << 20},
-		{"empty lines", parseLeases, "\n", 0, 1 << 20},
-		{"leases", parseLeases, lease, maxFile / len(lease), 256 << 20},
-		{"one line of Kea", parseKea, "x", 0, 1 << 20},
-		{"one lease of Kea", parseKea, "address,hostname\n10.0.0.1,a\n", 1, 256 << 20},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			file := &repeat{text: tt.text}
+// TestReadHuge has files of a tebibyte, most of it a hole.
+func TestReadHuge(t *testing.T) {
+	for name, head := range map[string]string{
+		"dnsmasq": "0 02:00:5e:10:00:01 192.168.77.1 a *\n",
+		"Kea":     "address,hwaddr,hostname\n192.168.77.1,02:00:5e:10:00:01,a\n",
+		"JSON":    `{"version":1}` + "\n",
+		"nothing": "",
+	} {
+		path := write(t, filepath.Join(t.TempDir(), "leases"), head)
+		if err := os.Truncate(path, 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []func(*File){
+			func(f *File) { readHosts(f) },
+			func(f *File) { readLeases(f, now) },
+		} {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			names, err := tt.parse(io.LimitReader(file, size))
+			f := File{Path: path}
+			kind(&f)
 			runtime.ReadMemStats(&after)
+			if f.Err == nil {
+				t.Errorf("%s: no error", name)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc; got > 5*maxFile {
+				t.Errorf("%s: allocated %d bytes", name, got)
+			}
+		}
+	}
+}
 
-			if !errors.Is(err, errTooLarge) {
-				t.Errorf("got error %v, want %v", err, errTooLarge)
+// TestReadLarge holds that the newest leases of a file that a server appends to are
+// read.
+func TestReadLarge(t *testing.T) {
+	const oldLease, newLease = "192.168.77.1,02:00:5e:10:00:01,old,3600\n", "192.168.77.2,02:00:5e:10:00:02,new,3600\n"
+	kea := "address,hwaddr,hostname,valid_lifetime\n" + oldLease + strings.Repeat("192.168.77.3,02:00:5e:10:00:03,many,3600\n", maxFile/40) + newLease
+	isc := func(addr, name string) string {
+		return "lease " + addr + " {\n  binding state active;\n  hardware ethernet 02:00:5e:10:00:01;\n  client-hostname \"" + name + "\";\n}\n"
+	}
+	dnsmasq := "0 02:00:5e:10:00:01 192.168.77.1 first *\n"
+	for _, test := range []struct {
+		name, text string
+		first      state.NameRecord
+		records    int
+		want       error
+	}{
+		{"Kea", kea, dhcp("192.168.77.2", "02:00:5e:10:00:02", "new"), 2, errKeptNewest},
+		{"ISC dhcpd", isc("192.168.77.1", "old") + strings.Repeat(isc("192.168.77.3", "many"), maxFile/90) + isc("192.168.77.2", "new"),
+			dhcp("192.168.77.2", "02:00:5e:10:00:01", "new"), 2, errKeptNewest},
+		{"dnsmasq", dnsmasq + strings.Repeat("0 02:00:5e:10:00:01 192.168.77.2 many *\n", maxFile/39),
+			dhcp("192.168.77.1", "02:00:5e:10:00:01", "first"), 2, errTooLarge},
+		{"JSON", `{"version":1,"leases":[` + strings.Repeat("\n", maxFile) + "]}\n", state.NameRecord{}, 0, errTooLarge},
+		{"one line", strings.Repeat("1", maxFile+1), state.NameRecord{}, 0, errTooLarge},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := File{Path: write(t, filepath.Join(t.TempDir(), "leases"), test.text)}
+			records := readLeases(&f, now)
+			if !errors.Is(f.Err, test.want) {
+				t.Errorf("got error %v, want %v", f.Err, test.want)
 			}
-			if len(names) != tt.want {
-				t.Errorf("got %d names, want %d", len(names), tt.want)
-			}
-			if file.read > maxFile+1 {
-				t.Errorf("read %d bytes, want no more than %d", file.read, maxFile+1)
-			}
-			if alloc := after.TotalAlloc - before.TotalAlloc; alloc > tt.alloc {
-				t.Errorf("allocated %d bytes, want no more than %d", alloc, tt.alloc)
+			if len(records) != test.records || len(records) > 0 && records[0] != test.first {
+				t.Errorf("got %d records, the first %v", len(records), records[:min(1, len(records))])
 			}
 		})
 	}
 }
 
-func TestParseLargest(t *testing.T) {
-	for size, want := range map[int64]error{maxFile: nil, maxFile + 1: errTooLarge} {
-		if _, err := parseHosts(io.LimitReader(&repeat{text: "# comment\n"}, size)); !errors.Is(err, want) {
-			t.Errorf("%d bytes: got error %v, want %v", size, err, want)
-		}
-	}
-}
-
-// checkError holds that an error tells where it is and quotes nothing.
-func checkError(t *testing.T, err error) {
-	t.Helper()
-	form := regexp.MustCompile(`^line [1-9][0-9]*( and [1-9][0-9]* more)?: want "[A-Z]+[A-Z ",or]+"( and all columns of the first line)?$`)
-	if err != nil && !form.MatchString(err.Error()) {
-		t.Errorf("got error %q", err)
-	}
-}
-
-// checkNames holds what every assignment promises.
-func checkNames(t *testing.T, names []state.Assignment) {
-	t.Helper()
-	for _, a := range names {
-		if a.Name == "" || !a.Addr.IsValid() && a.MAC.IsZero() || a.Addr.Zone() != "" || a.Addr.Is4In6() {
-			t.Errorf("got %+v", a)
+// TestReadLargest has files of one byte less than too much, and of one more.
+func TestReadLargest(t *testing.T) {
+	for size, want := range map[int]error{maxFile: nil, maxFile + 1: errTooLarge} {
+		f := File{Path: write(t, filepath.Join(t.TempDir(), "hosts"), strings.Repeat("# comment\n", size/10+1)[:size])}
+		if readHosts(&f); !errors.Is(f.Err, want) {
+			t.Errorf("%d bytes: got error %v, want %v", size, f.Err, want)
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package dhcp
 
 import (
-	"bufio"
-	"errors"
-	"io"
-	"io/fs"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -13,95 +9,34 @@ import (
 	"network-metrics-exporter/state"
 )
 
+// What Kea writes.
 const (
 	keaHeader = "address," // begins a lease file of Kea, for DHCPv4 and DHCPv6 alike
 	wantKea   = `"ADDRESS,HWADDR" or "ADDRESS,DUID" and all columns of the first line`
 )
 
-// keaAside are the ends of the names of the files that lie beside Kea's lease
-// file while and after kea-lfc tidies it up, those of later rows first: Kea puts
-// its file aside as .1; kea-lfc makes one .completed of .2 and .1, whose place it
-// then takes as .2. What kea-lfc is still writing (.output) says nothing new.
-var keaAside = [...]string{".1", ".completed", ".2"}
+// keaBeside are the ends of the names of the files that lie beside Kea's lease file
+// while and after kea-lfc tidies it up, those of later rows first: Kea renames its
+// file to .1; kea-lfc makes one .completed of .2 and .1, whose place it then takes
+// as .2. What kea-lfc is still writing (.output) says nothing new.
+var keaBeside = []string{".1", ".completed", ".2"}
 
-// keaLeases are those of one or more files.
-type keaLeases struct {
-	rows map[netip.Addr]keaRow
-	read int // rows read
-}
-
-// keaRow is the last that is known of an address.
-type keaRow struct {
-	state.Assignment     // without a name: it names nobody
-	number           int // its place in the order in which they were written
-}
-
-// addAside adds the leases of the files beside the one at path, where it was
-// read already: what it says of an address is later. Files that do not exist
-// are passed over.
-func (k *keaLeases) addAside(path string) error {
-	var errs []error
-	before := 0 // rows of the files beside it
-	for _, suffix := range keaAside {
-		older := keaLeases{}
-		_, err := readFile("lease file", path+suffix, older.parse)
-		if !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-		before += older.read
-		for addr, row := range older.rows {
-			if _, known := k.rows[addr]; !known {
-				row.number -= before
-				k.put(addr, row)
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (k *keaLeases) put(addr netip.Addr, row keaRow) {
-	if k.rows == nil {
-		k.rows = make(map[netip.Addr]keaRow)
-	}
-	k.rows[addr] = row
-}
-
-// names gives the assignments, the latest first.
-func (k *keaLeases) names() []state.Assignment {
-	rows := make([]keaRow, 0, len(k.rows))
-	for _, row := range k.rows {
-		if row.Name != "" {
-			rows = append(rows, row)
-		}
-	}
-	slices.SortFunc(rows, func(a, b keaRow) int { return b.number - a.number })
-	names := make([]state.Assignment, len(rows))
-	for i, row := range rows {
-		names[i] = row.Assignment
-	}
-	return names
-}
-
-// parse reads a file: a line that names the columns, and a row for each change
-// of a lease. It gives no names, for a later row may take them back.
-func (k *keaLeases) parse(r io.Reader) ([]state.Assignment, error) {
+// parseKea reads leases of Kea, for DHCPv4 or DHCPv6: a line that names the
+// columns, and a row for each change of a lease. kea-lfc tidies the file up now and
+// then.
+func parseKea(t *leaseTable, text string, _ state.Instant) error {
 	var columns []string
-	return syntax{
-		want:       wantKea,
-		wholeLines: true,
-		line: func(names []state.Assignment, line string) ([]state.Assignment, bool) {
-			if columns == nil {
-				columns = strings.Split(line, ",")
-				return names, slices.Contains(columns, "address") && slices.Contains(columns, "hostname")
-			}
-			a, ok := keaLease(columns, line)
-			if ok && a.Addr.IsValid() {
-				k.read++
-				k.put(a.Addr, keaRow{a, k.read})
-			}
-			return names, ok
-		},
-	}.parse(r)
+	return eachLine(text, wantKea, true, func(line string) bool {
+		switch {
+		case columns == nil:
+			columns = strings.Split(line, ",")
+			return slices.Contains(columns, "address") && slices.Contains(columns, "hostname")
+		case line == "":
+			return true
+		default:
+			return keaLease(t, columns, line)
+		}
+	})
 }
 
 // keaFields are those of a row that matter. Versions of Kea differ in what else
@@ -138,61 +73,55 @@ func (f *keaFields) column(name string) *string {
 
 // Values of fields (lease.h and hwaddr.h in Kea).
 const (
-	keaStateDefault = "0" // neither declined nor expired and reclaimed
-	keaTypePD       = "2" // a prefix, which is no client's address
-	keaSourceDUID   = "2" // HWADDR_SOURCE_DUID
-	keaDeleted      = "0" // a lifetime: the lease was given back
+	keaStateDefault  = "0" // neither declined nor expired and reclaimed
+	keaTypePD        = "2" // a prefix, which is no client's address
+	keaSourceUnknown = "0" // HWADDR_SOURCE_UNKNOWN
+	keaSourceDUID    = "2" // HWADDR_SOURCE_DUID
+	keaDeleted       = "0" // a lifetime: the lease was given back
 )
 
-// keaLease reads a row. Its address is none if the row is of no account.
-//
-// A lease is not judged by when it ends, as one of dnsmasq is not: Kea itself
-// writes another row for it then.
-func keaLease(columns []string, line string) (a state.Assignment, ok bool) {
-	if line == "" {
-		return a, true
-	}
+// keaLease reads a row.
+func keaLease(t *leaseTable, columns []string, line string) bool {
 	f := keaFields{state: keaStateDefault}
 	n := 0
 	for field := range strings.SplitSeq(line, ",") {
 		if n == len(columns) {
-			return a, false
+			return false
 		}
 		*f.column(columns[n]) = field
 		n++
 	}
 	addr, err := netip.ParseAddr(f.address)
-	if n != len(columns) || err != nil || addr.Zone() != "" {
-		return a, false
+	mac, ok := f.mac()
+	if n != len(columns) || err != nil || addr.Zone() != "" || !ok {
+		return false
 	}
-	if f.leaseType == keaTypePD {
-		return a, true
+	addr = addr.Unmap()
+	switch {
+	case f.leaseType == keaTypePD:
+	case f.state != keaStateDefault, f.lifetime == keaDeleted:
+		t.end(addr)
+	default:
+		name := strings.TrimSuffix(keaUnescape(f.hostname), ".")
+		t.put(state.NameRecord{Addr: addr, MAC: mac, Name: name, Source: state.FromDHCP})
 	}
-	a.Addr, a.Source = addr.Unmap(), state.FromDHCP
-	if f.hwaddr != "" {
-		if a.MAC, ok = parseHardware(keaHardwareType(f.hwtype) + f.hwaddr); !ok {
-			return state.Assignment{}, false
-		}
-		a.DUID = f.hwaddrSource == keaSourceDUID
-	}
-	if a.MAC.IsZero() {
-		a.MAC = macOfDUID(f.duid)
-		a.DUID = !a.MAC.IsZero()
-	}
-	if f.state == keaStateDefault && f.lifetime != keaDeleted {
-		a.Name = strings.TrimSuffix(keaUnescape(f.hostname), ".")
-	}
-	return a, true
+	return true
 }
 
-// keaHardwareType puts an ARP hardware type, a decimal number, in front of an
-// address as parseHardware reads it.
-func keaHardwareType(text string) string {
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return ""
+// mac returns the client's address on the link. That in a file of DHCPv6 may be out
+// of a DUID, and so that of another interface or another device: it counts if Kea
+// says that it is not.
+func (f *keaFields) mac() (state.MAC, bool) {
+	if f.hwaddr == "" {
+		return state.MAC{}, true
 	}
-	return strconv.FormatUint(n, 16) + "-"
+	mac, ok := parseMAC(f.hwaddr)
+	isEUI48 := f.hwtype == "" || f.hwtype == strconv.Itoa(etherType) || f.hwtype == strconv.Itoa(ieee802Type)
+	ofLink := f.duid == "" || f.hwaddrSource != "" && f.hwaddrSource != keaSourceUnknown && f.hwaddrSource != keaSourceDUID
+	if !isEUI48 || !ofLink {
+		mac = state.MAC{}
+	}
+	return mac, ok
 }
 
 // keaUnescape undoes what Kea does to commas, to & and to what is not printable
@@ -221,8 +150,8 @@ func keaUnescape(s string) string {
 	}
 }
 
-// isKea tells a file of Kea by how it begins.
-func isKea(b *bufio.Reader) bool {
-	head, _ := b.Peek(len(keaHeader))
-	return string(head) == keaHeader
+// isKea tells a file of Kea by its first line, which may be cut.
+func isKea(start string) bool {
+	line, _, whole := strings.Cut(start, "\n")
+	return strings.HasPrefix(line, keaHeader) || !whole && strings.HasPrefix(keaHeader, line)
 }

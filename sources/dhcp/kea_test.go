@@ -3,7 +3,6 @@ package dhcp
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,35 +19,25 @@ const (
 	kea6File = "../../testdata/dhcp/kea-2.2.0-2026-11-22.leases6.csv"
 )
 
-// byDUID is an assignment whose MAC is out of a DUID.
-func byDUID(addr, mac, name string) state.Assignment {
-	a := dhcp(addr, mac, name)
-	a.DUID = true
-	return a
+func TestReadKea(t *testing.T) {
+	testRead(t, kea4File, "Kea", []state.NameRecord{
+		dhcp("192.168.77.102", "02:00:5e:10:00:04", "late"),
+		dhcp("192.168.77.100", "02:00:5e:10:00:01", "phone-2"), // in .1; in .2 it is phone
+		dhcp("192.168.77.12", "02:00:5e:10:00:03", "nas"),      // in .2
+		// 192.168.77.101 was given back; in .2 it has a name.
+	})
+	testRead(t, kea6File, "Kea", []state.NameRecord{
+		dhcp("2001:db8:77::102", "", "meter"),
+		dhcp("2001:db8:77::101", "", "tablet"),
+		dhcp("2001:db8:77::100", "", "phone"),
+	})
 }
 
-func TestReadKea(t *testing.T) {
-	for path, want := range map[string][]state.Assignment{
-		kea4File: {
-			dhcp("192.168.77.102", "02:00:5e:10:00:04", "late"),
-			dhcp("192.168.77.100", "02:00:5e:10:00:01", "phone-2"), // in .1; in .2 it is phone
-			dhcp("192.168.77.12", "02:00:5e:10:00:03", "nas"),      // in .2
-			// 192.168.77.101 was given back; in .2 it has a name.
-		},
-		kea6File: {
-			dhcp("2001:db8:77::102", "", "meter"),
-			byDUID("2001:db8:77::101", "02:00:5e:10:00:02", "tablet"),
-			byDUID("2001:db8:77::100", "02:00:5e:10:00:01", "phone"),
-		},
-	} {
-		got, err := ReadLeases(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got, equal); diff != "" {
-			t.Errorf("%s: names (-want +got):\n%s", path, diff)
-		}
-	}
+// read reads a lease file and what is beside it.
+func read(path string) ([]state.NameRecord, error) {
+	f := File{Path: path}
+	records := readLeases(&f, now)
+	return records, f.Err
 }
 
 // TestReadKeaAside has each address named by the files that are written there.
@@ -82,7 +71,7 @@ func TestReadKeaAside(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			names, err := ReadLeases(path)
+			names, err := read(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +99,7 @@ func TestReadKeaLatest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	names, err := ReadLeases(path)
+	names, err := read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,12 +126,12 @@ func TestReadKeaAsideBad(t *testing.T) {
 	if err := os.Mkdir(path+".2", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	names, err := ReadLeases(path)
-	want := []state.Assignment{dhcp("192.168.77.1", "", "phone"), dhcp("192.168.77.2", "", "tv")}
+	names, err := read(path)
+	want := []state.NameRecord{dhcp("192.168.77.1", "", "phone"), dhcp("192.168.77.2", "", "tv")}
 	if diff := cmp.Diff(want, names, equal); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	wantErr := fmt.Sprintf("parse lease file %q: line 3: want %s\nread lease file %q: not a regular file", path+".1", wantKea, path+".2")
+	wantErr := fmt.Sprintf("open %q: want a regular file, not a directory\nparse %q: line 3: want %s", path+".2", path+".1", wantKea)
 	if diff := cmp.Diff(wantErr, message(err)); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
@@ -156,7 +145,8 @@ func TestParseKea(t *testing.T) {
 		phone  = "192.168.77.1,02:00:5e:10:00:01,01:02:00:5e:10:00:01,3600,1795386908,1,0,0,phone,0,\n"
 		tablet = "2001:db8::1,00:03:00:01:02:00:5e:10:00:06,3600,1795386900,1,3600,0,1578106882,128,0,0,tablet.,"
 	)
-	named := []state.Assignment{dhcp("192.168.77.1", "02:00:5e:10:00:01", "phone")}
+	named := []state.NameRecord{dhcp("192.168.77.1", "02:00:5e:10:00:01", "phone")}
+	nameless := []state.NameRecord{dhcp("192.168.77.1", "02:00:5e:10:00:01", "")}
 	row := func(fields ...string) string { return strings.NewReplacer(fields...).Replace(phone) }
 	tests := []parseTest{
 		{name: "no row", file: v4},
@@ -168,7 +158,7 @@ func TestParseKea(t *testing.T) {
 		{name: "with a pool, as from Kea 2.4", file: strings.TrimSuffix(v4, "\n") + ",pool_id\n" + strings.TrimSuffix(phone, "\n") + ",0\n", want: named},
 		{name: "columns in another order", file: "address,state,hostname,hwaddr\n192.168.77.1,0,phone,02:00:5e:10:00:01\n", want: named},
 		{name: "superseded", file: v4 + row("phone", "old") + phone, want: named},
-		{name: "superseded by a row without a name", file: v4 + phone + row("phone", "")},
+		{name: "superseded by a row without a name", file: v4 + phone + row("phone", ""), want: nameless},
 		{name: "declined", file: v4 + phone + row("phone,0", "phone,1")},
 		{name: "expired and reclaimed", file: v4 + phone + row("phone,0", "phone,2")},
 		{name: "a state of a later version", file: v4 + phone + row("phone,0", "phone,9")},
@@ -176,25 +166,28 @@ func TestParseKea(t *testing.T) {
 		{name: "given back", file: v4 + phone + row(",3600,", ",0,")},
 		{name: "without an end", file: v4 + row(",3600,", ",4294967295,"), want: named},
 		{name: "ended long ago", file: v4 + row("1795386908", "1"), want: named},
-		{name: "no MAC", file: v4 + row(",02:00:5e:10:00:01", ","), want: []state.Assignment{dhcp("192.168.77.1", "", "phone")}},
-		{name: "the latest first", file: v4 + row("77.1", "77.2") + phone + row("77.1", "77.3") + row("77.1", "77.2"), want: []state.Assignment{
+		{name: "no MAC", file: v4 + row(",02:00:5e:10:00:01", ","), want: []state.NameRecord{dhcp("192.168.77.1", "", "phone")}},
+		{name: "the latest first", file: v4 + row("77.1", "77.2") + phone + row("77.1", "77.3") + row("77.1", "77.2"), want: []state.NameRecord{
 			dhcp("192.168.77.2", "02:00:5e:10:00:01", "phone"), dhcp("192.168.77.3", "02:00:5e:10:00:01", "phone"), named[0],
 		}},
-		{name: "escapes", file: v4 + row("phone", "a&#x2cb&#x26#x41&#x4&#xzz&&#x0a&#xC3&#xbc&#x"), want: []state.Assignment{
+		{name: "escapes", file: v4 + row("phone", "a&#x2cb&#x26#x41&#x4&#xzz&&#x0a&#xC3&#xbc&#x"), want: []state.NameRecord{
 			dhcp("192.168.77.1", "02:00:5e:10:00:01", "a,b&#x41&#x4&#xzz&\nü&#x"),
 		}},
-		{name: "quotes are nothing special", file: v4 + row("phone", `"phone"`), want: []state.Assignment{
+		{name: "quotes are nothing special", file: v4 + row("phone", `"phone"`), want: []state.NameRecord{
 			dhcp("192.168.77.1", "02:00:5e:10:00:01", `"phone"`),
 		}},
-		{name: "a domain", file: v4 + row("phone", "phone.example.org."), want: []state.Assignment{
+		{name: "a domain", file: v4 + row("phone", "phone.example.org."), want: []state.NameRecord{
 			dhcp("192.168.77.1", "02:00:5e:10:00:01", "phone.example.org"),
 		}},
-		{name: "the root domain", file: v4 + row("phone", ".")},
+		{name: "the root domain", file: v4 + row("phone", "."), want: nameless},
+		{name: "neither name nor MAC", file: v4 + phone + row("phone", "", ",02:00:5e:10:00:01", ",")},
 		{name: "user context", file: v4 + row("phone,0,", `phone,0,{ "a": 1&#x2c "b": 2 }`), want: named},
-		{name: "DHCPv6, MAC of the DUID", file: v6 + tablet + "02:00:5e:10:00:06,0,,1,2\n", want: []state.Assignment{byDUID("2001:db8::1", "02:00:5e:10:00:06", "tablet")}},
-		{name: "DHCPv6, MAC of the link", file: v6 + tablet + "02:00:5e:10:00:07,0,,1,4\n", want: []state.Assignment{dhcp("2001:db8::1", "02:00:5e:10:00:07", "tablet")}},
-		{name: "DHCPv6, no MAC", file: v6 + tablet + ",0,,,\n", want: []state.Assignment{byDUID("2001:db8::1", "02:00:5e:10:00:06", "tablet")}},
-		{name: "DHCPv6, InfiniBand", file: v6 + tablet + "02:00:5e:10:00:07,0,,32,1\n", want: []state.Assignment{byDUID("2001:db8::1", "02:00:5e:10:00:06", "tablet")}},
+		{name: "DHCPv6, MAC of the DUID", file: v6 + tablet + "02:00:5e:10:00:06,0,,1,2\n", want: []state.NameRecord{dhcp("2001:db8::1", "", "tablet")}},
+		{name: "DHCPv6, MAC of the link", file: v6 + tablet + "02:00:5e:10:00:07,0,,1,4\n", want: []state.NameRecord{dhcp("2001:db8::1", "02:00:5e:10:00:07", "tablet")}},
+		{name: "DHCPv6, MAC of unknown origin", file: v6 + tablet + "02:00:5e:10:00:07,0,,1,0\n", want: []state.NameRecord{dhcp("2001:db8::1", "", "tablet")}},
+		{name: "DHCPv6, MAC of unsaid origin", file: "address,duid,hostname,hwaddr\n2001:db8::1,00:03,tablet,02:00:5e:10:00:07\n", want: []state.NameRecord{dhcp("2001:db8::1", "", "tablet")}},
+		{name: "DHCPv6, no MAC", file: v6 + tablet + ",0,,,\n", want: []state.NameRecord{dhcp("2001:db8::1", "", "tablet")}},
+		{name: "DHCPv6, InfiniBand", file: v6 + tablet + "02:00:5e:10:00:07,0,,32,1\n", want: []state.NameRecord{dhcp("2001:db8::1", "", "tablet")}},
 		{name: "DHCPv6, a prefix", file: v6 + strings.Replace(tablet, ",3600,0,", ",3600,2,", 1) + ",0,,,\n"},
 		{name: "cut last line", file: v4 + phone + row("77.1", "77.2")[:70], want: named},
 		{name: "cut header", file: v4[:30]},
@@ -205,19 +198,9 @@ func TestParseKea(t *testing.T) {
 			want: named,
 			err:  "line 4 and 7 more: want " + wantKea,
 		},
-		{name: "a header without names", file: "address,hwaddr\n192.168.77.1,02:00:5e:10:00:01\n", err: "line 1: want " + wantKea},
+		{name: "a header without names", file: "address,hwaddr\n192.168.77.1,02:00:5e:10:00:01\n", want: nameless, err: "line 1: want " + wantKea},
 	}
-	testParse(t, parseKea, tests)
-}
-
-// parseKea reads a file that has none beside it.
-func parseKea(r io.Reader) ([]state.Assignment, error) {
-	var k keaLeases
-	_, err := k.parse(r)
-	if names := k.names(); len(names) > 0 {
-		return names, err
-	}
-	return nil, err
+	testParse(t, parser(keaFormat), tests)
 }
 
 // TestCutKea sees the file as long as it is at any moment while Kea writes it.
@@ -227,42 +210,30 @@ func TestCutKea(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range file {
-		names, err := parseKea(bytes.NewReader(file[:n]))
+		names, err := parser(keaFormat)(string(file[:n]))
 		if err != nil {
-			t.Errorf("first %d bytes: %v", n, err)
+			t.Fatalf("first %d bytes: %v", n, err)
+		}
+		if format, known := detect(string(file[:n])); !known || format.name != "Kea" && n > 0 {
+			t.Fatalf("first %d bytes: the format is %q", n, format.name)
 		}
 		for _, a := range names {
 			if a.Name != "phone" && a.Name != "tablet" && a.Name != "meter" {
-				t.Errorf("first %d bytes: got %v", n, names)
+				t.Fatalf("first %d bytes: got %v", n, names)
 			}
 		}
 	}
 }
 
 func FuzzKea(f *testing.F) {
-	for _, path := range []string{kea4File, kea4File + ".1", kea4File + ".2", kea6File} {
-		file, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(file)
-	}
+	addFiles(f, kea4File, kea4File+".1", kea4File+".2", kea6File)
 	f.Add([]byte("address,address,hostname,state,hwaddr,hwtype,valid_lifetime\n::ffff:1.2.3.4,1,a&#x2c&#x,0,0:0,6,1\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		names, err := parseKea(bytes.NewReader(file))
-		checkError(t, err)
-		checkNames(t, names)
-		seen := make(map[string]bool)
-		for _, a := range names {
-			if a.Source != state.FromDHCP || a.DUID && a.MAC.IsZero() || seen[a.Addr.String()] {
-				t.Errorf("got %+v", a)
-			}
-			seen[a.Addr.String()] = true
+		records := fuzzParse(t, keaFormat, file)
+		if lines := bytes.Count(file, []byte("\n")); len(records) > lines {
+			t.Errorf("got %d records of %d lines", len(records), lines)
 		}
-		if lines := bytes.Count(file, []byte("\n")); len(names) > lines {
-			t.Errorf("got %d names of %d lines", len(names), lines)
-		}
-		if _, err := parseKea(strings.NewReader("address,hostname\n" + string(file) + "\nbad row,\n")); err == nil {
+		if _, err := parser(keaFormat)("address,hostname\n" + string(file) + "\nbad row,\n"); err == nil {
 			t.Error("no error of a bad row")
 		}
 	})
@@ -278,7 +249,7 @@ func BenchmarkKea(b *testing.B) {
 	b.SetBytes(int64(file.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		names, err := parseKea(bytes.NewReader(file.Bytes()))
+		names, err := parser(keaFormat)(file.String())
 		if err != nil || len(names) != 1000 {
 			b.Fatal(len(names), err)
 		}

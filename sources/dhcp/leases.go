@@ -1,109 +1,129 @@
 package dhcp
 
 import (
-	"bufio"
 	"errors"
-	"io"
+	"fmt"
+	"io/fs"
 	"net/netip"
-	"strconv"
+	"slices"
 	"strings"
 
 	"network-metrics-exporter/state"
 )
 
-// ReadLeases reads the lease file at path, dnsmasq's or Kea's, which their first
-// lines tell apart, without the leases that have no name. Of Kea's leases, the
-// latest come first.
-//
-// A lease is not judged by when it ends. dnsmasq itself removes what has ended,
-// and where it was built for a machine without a clock (HAVE_BROKEN_RTC) it
-// writes a duration where others find an instant.
-//
-// dnsmasq truncates the file and writes it anew whenever a lease changes, so it
-// may be seen cut short: its last line counts only if it has its newline. Kea
-// appends to its file and now and then puts it aside, so the files beside it are
-// read too.
-//
-// If the file does not exist, the error is that of os.Open and satisfies
-// errors.Is(err, fs.ErrNotExist). An error that tells of bad lines, or of a
-// file of more than 16 MiB, comes together with all leases that were read.
-func ReadLeases(path string) ([]state.Assignment, error) {
-	var kea *keaLeases
-	names, err := readFile("lease file", path, func(r io.Reader) ([]state.Assignment, error) {
-		b := bufio.NewReaderSize(r, bufferSize)
-		if !isKea(b) {
-			return parseLeases(b)
-		}
-		kea = &keaLeases{}
-		return kea.parse(b)
-	})
-	if kea == nil {
-		return names, err
+// readLeases reads a lease file of any server, and what the server keeps beside it.
+func readLeases(f *File, now state.Instant) []state.NameRecord {
+	first, err := loadLeases(f.Path)
+	if err != nil && first.text == "" {
+		f.Err = err
+		return nil
 	}
-	err = errors.Join(err, kea.addAside(path))
-	return kea.names(), err
+	f.Format = first.format.name
+	// The server renames a file to those beside it: they are opened after it, so
+	// that no lease slips through, and parsed before it, as their leases are older.
+	all, errs := []leaseFile{first}, []error{err}
+	for _, suffix := range first.format.beside {
+		older, err := loadLeases(f.Path + suffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		all, errs = append(all, older), append(errs, err)
+	}
+	var t leaseTable
+	for _, l := range slices.Backward(all) {
+		if l.format.name != f.Format {
+			continue
+		}
+		if err := l.format.parse(&t, l.text, now); err != nil {
+			errs = append(errs, fmt.Errorf("parse %q: %w", l.path, err))
+		}
+	}
+	f.Err = errors.Join(errs...)
+	return t.leases(first.format.newestLast)
 }
 
-// parseLeases reads dnsmasq's.
-func parseLeases(r io.Reader) ([]state.Assignment, error) {
-	return syntax{
-		want:       `"EXPIRY MAC IP NAME CLIENTID"`,
-		wholeLines: true,
-		line:       dnsmasqLease,
-	}.parse(r)
+// leaseFile is what was read of a lease file.
+type leaseFile struct {
+	path, text string
+	format     format
 }
 
-// dnsmasqLease reads a line that lease_update_file in dnsmasq's lease.c writes,
-// one of these:
-//
-//	EXPIRY [TYPE-]MAC IPV4 NAME CLIENTID
-//	EXPIRY [T]IAID IPV6 NAME DUID
-//	duid DUID
-//	vendorclass IP HEX
-//	agent-info IP HEX
-//
-// EXPIRY is 0 if the lease does not end. NAME, CLIENTID and DUID are * if there
-// is none. A T marks a temporary address; "duid" is the server's own and stands
-// before the IPv6 leases; the last two are of versions later than 2.90.
-func dnsmasqLease(names []state.Assignment, line string) ([]state.Assignment, bool) {
-	var f [5]string
-	n := 0
-	for field := range strings.FieldsSeq(line) {
-		if n == len(f) {
-			return names, false
+// loadLeases reads a file and finds out its format. A file that is too large has
+// both an error and a text.
+func loadLeases(path string) (leaseFile, error) {
+	l := leaseFile{path: path}
+	f, size, err := open(path)
+	if err != nil {
+		return l, err
+	}
+	defer f.Close()
+	l.text, err = load(f, size)
+	if err != nil && l.text == "" {
+		return l, fmt.Errorf("read %q: %w", path, err)
+	}
+	var known bool
+	if l.format, known = detect(l.text); !known {
+		l.text, err = "", unknownFormat(l.text)
+		return l, fmt.Errorf("parse %q: %w", path, err)
+	}
+	if err != nil && l.format.newestLast {
+		header, _, _ := strings.Cut(l.text, "\n")
+		l.text, err = loadEnd(f, size)
+		if l.format.header {
+			l.text = header + "\n" + l.text
 		}
-		f[n] = field
-		n++
 	}
-	switch {
-	case n == 0, n == 2 && f[0] == "duid", n == 3 && (f[0] == "vendorclass" || f[0] == "agent-info"):
-		return names, true
-	case n != len(f):
-		return names, false
+	if err != nil {
+		err = fmt.Errorf("read %q: %w", path, err)
 	}
+	return l, err
+}
 
-	if _, err := strconv.ParseUint(f[0], 10, 64); err != nil {
-		return names, false
+// leaseTable has the newest lease of each address.
+type leaseTable struct {
+	records []state.NameRecord // in the order in which they were put; without Addr: superseded
+	index   map[netip.Addr]int // where that of an address is
+}
+
+// put makes a lease that of its address, which has to be valid.
+func (t *leaseTable) put(r state.NameRecord) {
+	t.end(r.Addr)
+	if r.Name == "" && r.MAC.IsZero() {
+		return // it says nothing
 	}
-	addr, err := netip.ParseAddr(f[2])
-	if err != nil || addr.Zone() != "" {
-		return names, false
+	if t.index == nil {
+		t.index = make(map[netip.Addr]int)
 	}
-	a := state.Assignment{Addr: addr.Unmap(), Name: f[3], Source: state.FromDHCP}
-	if addr.Is4() {
-		var ok bool
-		if a.MAC, ok = parseHardware(f[1]); !ok {
-			return names, false
-		}
-	} else {
-		if _, err := strconv.ParseUint(strings.TrimPrefix(f[1], "T"), 10, 32); err != nil {
-			return names, false
-		}
-		a.MAC = macOfDUID(f[4])
-		a.DUID = !a.MAC.IsZero()
+	t.index[r.Addr] = len(t.records)
+	t.records = append(t.records, r)
+}
+
+// end takes the lease of an address away.
+func (t *leaseTable) end(addr netip.Addr) {
+	if i, ok := t.index[addr]; ok {
+		t.records[i] = state.NameRecord{}
+		delete(t.index, addr)
 	}
-	if a.Name != "*" {
-		names = append(names, a)
+	// What a server appends to may say the same for ever.
+	if len(t.records) > 2*len(t.index)+1024 {
+		t.compact()
 	}
-	return names, true
+}
+
+// compact removes what was superseded.
+func (t *leaseTable) compact() {
+	t.records = slices.DeleteFunc(t.records, func(r state.NameRecord) bool { return !r.Addr.IsValid() })
+	for i, r := range t.records {
+		t.index[r.Addr] = i
+	}
+}
+
+// leases returns the leases in the order in which they were put, or the last one
+// first. It is the last thing that is done with the table.
+func (t *leaseTable) leases(lastFirst bool) []state.NameRecord {
+	t.compact()
+	if lastFirst {
+		slices.Reverse(t.records)
+	}
+	return t.records
 }

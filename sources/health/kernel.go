@@ -14,16 +14,35 @@ import (
 	"network-metrics-exporter/state"
 )
 
+// hasNetAdmin reports whether this process has CAP_NET_ADMIN (capabilities(7)).
+func hasNetAdmin() (bool, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData // of 32 capabilities each
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return false, fmt.Errorf("capget: %w", err)
+	}
+	return data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0, nil
+}
+
+// WithCapability adds to an error of the kernel that CAP_NET_ADMIN is missing, if it
+// is. There are other reasons for EPERM, such as a table that has an owner.
+func WithCapability(err error) error {
+	if !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	if has, capErr := hasNetAdmin(); has || capErr != nil {
+		return err
+	}
+	return fmt.Errorf("%w: it takes CAP_NET_ADMIN, which root has", err)
+}
+
 // capability looks for what nftables and conntrack ask of whoever reads them.
 func (m Machine) capability() []Finding {
 	const name = "capability"
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData // of 32 capabilities each
-	err := unix.Capget(&header, &data[0])
-	switch {
+	switch has, err := hasNetAdmin(); {
 	case err != nil:
-		return []Finding{fail(name, asRoot, "capget: %v", err)}
-	case data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0:
+		return []Finding{fail(name, asRoot, "%v", err)}
+	case !has:
 		return []Finding{fail(name, asRoot, "CAP_NET_ADMIN is missing: neither nftables nor conntrack can be read")}
 	}
 	return []Finding{ok(name, "CAP_NET_ADMIN is there")}

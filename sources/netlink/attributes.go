@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -14,107 +15,102 @@ const typeFlags = unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER
 
 var errAttribute = errors.New("malformed attribute")
 
-// Attributes walks over attributes (struct nlattr in linux/netlink.h) without
-// copying or allocating anything:
+// Value is that of an attribute: a part of what is walked over, which holds as long
+// as that does. Where it is not of the size that a method asks for, the walk ends with
+// an error, and the method returns zero.
+type Value struct {
+	Bytes []byte
+	err   *error
+}
+
+// Attributes walks over the attributes in b (struct nlattr in linux/netlink.h)
+// without copying anything:
 //
 //	var err error
-//	for a := netlink.Walk(body[netlink.SizeofNfgenmsg:], &err); a.Next(); {
-//		switch a.Type {
+//	for typ, value := range netlink.Attributes(body[netlink.SizeofNfgenmsg:], &err) {
+//		switch typ {
 //		case unix.NFTA_CHAIN_NAME:
-//			name = a.Text()
+//			name = value.Text()
 //		case unix.NFTA_CHAIN_HOOK:
-//			for hook := a.Nested(); hook.Next(); {
+//			for typ, value := range value.Nested() {
 //				...
 //			}
 //		}
 //	}
 //	return name, err
 //
-// The first error, also one out of a nested walk, ends all walks that share the
-// error variable.
-type Attributes struct {
-	// Type is that of the current attribute, without the flags NLA_F_NESTED and
-	// NLA_F_NET_BYTEORDER, which not every kernel sets.
-	Type uint16
-	// Value is a part of what is walked over, and holds as long as that does.
-	Value []byte
-
-	rest []byte
-	err  *error
-}
-
-// Walk begins a walk over the attributes in b, which sets *err, nil until then,
-// if it meets one that is malformed.
-func Walk(b []byte, err *error) Attributes { return Attributes{rest: b, err: err} }
-
-// Next goes to the next attribute and reports whether there is one.
-func (a *Attributes) Next() bool {
-	if len(a.rest) == 0 || *a.err != nil {
-		return false
-	}
-	if len(a.rest) < unix.SizeofNlAttr {
-		*a.err = errAttribute
-		return false
-	}
-	size := int(binary.NativeEndian.Uint16(a.rest))
-	if size < unix.SizeofNlAttr || size > len(a.rest) {
-		*a.err = errAttribute
-		return false
-	}
-	a.Type = binary.NativeEndian.Uint16(a.rest[2:]) &^ typeFlags
-	a.Value = a.rest[unix.SizeofNlAttr:size]
-	// What comes last may lack the padding.
-	a.rest = a.rest[min(align(size), len(a.rest)):]
-	return true
-}
-
-// Nested begins a walk over the attributes that the current one consists of.
-func (a *Attributes) Nested() Attributes { return Walk(a.Value, a.err) }
-
-// Fail ends the walk with an error about the current attribute.
-func (a *Attributes) Fail(err error) {
-	if *a.err == nil {
-		*a.err = err
+// A type comes without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER, which not
+// every kernel sets. The first error, also one out of a nested walk, ends all walks
+// that share err. Nothing but that variable is allocated: where many messages are
+// decoded, one serves for all.
+func Attributes(b []byte, err *error) iter.Seq2[uint16, Value] {
+	return func(yield func(uint16, Value) bool) {
+		for rest := b; len(rest) > 0 && *err == nil; {
+			if len(rest) < unix.SizeofNlAttr {
+				*err = errAttribute
+				return
+			}
+			size := int(binary.NativeEndian.Uint16(rest))
+			if size < unix.SizeofNlAttr || size > len(rest) {
+				*err = errAttribute
+				return
+			}
+			typ := binary.NativeEndian.Uint16(rest[2:]) &^ typeFlags
+			if !yield(typ, Value{rest[unix.SizeofNlAttr:size], err}) {
+				return
+			}
+			// What comes last may lack the padding.
+			rest = rest[min(align(size), len(rest)):]
+		}
 	}
 }
 
-// sized returns the value if it has that many bytes. If it has not, the walk fails,
-// and zeros stand for it.
-func (a *Attributes) sized(size int) []byte {
-	if len(a.Value) != size {
-		a.Fail(fmt.Errorf("attribute %d of %d bytes, want %d", a.Type, len(a.Value), size))
+// Nested walks over the attributes that the value consists of.
+func (v Value) Nested() iter.Seq2[uint16, Value] { return Attributes(v.Bytes, v.err) }
+
+// Fail ends the walk with an error about the value.
+func (v Value) Fail(err error) {
+	if *v.err == nil {
+		*v.err = err
+	}
+}
+
+// sized returns the value, or zeros if it has not that many bytes.
+func (v Value) sized(size int) []byte {
+	if len(v.Bytes) != size {
+		v.Fail(fmt.Errorf("attribute of %d bytes, want %d", len(v.Bytes), size))
 		return zeros[:size]
 	}
-	return a.Value
+	return v.Bytes
 }
 
 var zeros [8]byte
 
 // Uint8 decodes a number of one byte (NLA_U8).
-func (a *Attributes) Uint8() uint8 { return a.sized(1)[0] }
+func (v Value) Uint8() uint8 { return v.sized(1)[0] }
 
 // Uint16 decodes a number in network byte order (NLA_BE16), as the subsystems of
 // nfnetlink have them.
-func (a *Attributes) Uint16() uint16 { return binary.BigEndian.Uint16(a.sized(2)) }
+func (v Value) Uint16() uint16 { return binary.BigEndian.Uint16(v.sized(2)) }
 
 // Uint32 decodes a number in network byte order (NLA_BE32).
-func (a *Attributes) Uint32() uint32 { return binary.BigEndian.Uint32(a.sized(4)) }
+func (v Value) Uint32() uint32 { return binary.BigEndian.Uint32(v.sized(4)) }
 
 // Uint64 decodes a number in network byte order (NLA_BE64).
-func (a *Attributes) Uint64() uint64 { return binary.BigEndian.Uint64(a.sized(8)) }
+func (v Value) Uint64() uint64 { return binary.BigEndian.Uint64(v.sized(8)) }
 
 // NativeUint32 decodes a number in the host's byte order (NLA_U32), as rtnetlink
 // has them.
-func (a *Attributes) NativeUint32() uint32 { return binary.NativeEndian.Uint32(a.sized(4)) }
+func (v Value) NativeUint32() uint32 { return binary.NativeEndian.Uint32(v.sized(4)) }
 
 // Text decodes a string that may end with a NUL (NLA_NUL_STRING, NLA_STRING).
-func (a *Attributes) Text() string { return unix.ByteSliceToString(a.Value) }
+func (v Value) Text() string { return unix.ByteSliceToString(v.Bytes) }
 
 // Addr decodes an address of 4 or 16 bytes, an IPv4-mapped one as IPv4.
-func (a *Attributes) Addr() netip.Addr {
-	addr, ok := netip.AddrFromSlice(a.Value)
+func (v Value) Addr() netip.Addr {
+	addr, ok := netip.AddrFromSlice(v.Bytes)
 	if !ok {
-		a.Fail(fmt.Errorf("address of %d bytes", len(a.Value)))
+		v.Fail(fmt.Errorf("address of %d bytes", len(v.Bytes)))
 	}
 	return addr.Unmap()
 }

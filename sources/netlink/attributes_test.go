@@ -30,27 +30,27 @@ type decoded struct {
 }
 
 func decode(b []byte) (d decoded, err error) {
-	for a := netlink.Walk(b, &err); a.Next(); {
-		switch a.Type {
+	for typ, value := range netlink.Attributes(b, &err) {
+		switch typ {
 		case 1:
-			d.Uint8 = a.Uint8()
+			d.Uint8 = value.Uint8()
 		case 2:
-			d.Uint16 = a.Uint16()
+			d.Uint16 = value.Uint16()
 		case 3:
-			d.Uint32 = a.Uint32()
+			d.Uint32 = value.Uint32()
 		case 4:
-			d.Uint64 = a.Uint64()
+			d.Uint64 = value.Uint64()
 		case 5:
-			d.NativeUint32 = a.NativeUint32()
+			d.NativeUint32 = value.NativeUint32()
 		case 6:
-			d.Text = a.Text()
+			d.Text = value.Text()
 		case 7:
-			d.Addrs = append(d.Addrs, a.Addr())
+			d.Addrs = append(d.Addrs, value.Addr())
 		case 8:
-			d.Bytes = bytes.Clone(a.Value)
+			d.Bytes = bytes.Clone(value.Bytes)
 		case 9:
-			for n := a.Nested(); n.Next(); {
-				d.Nested = append(d.Nested, n.Type)
+			for typ := range value.Nested() {
+				d.Nested = append(d.Nested, typ)
 			}
 		}
 	}
@@ -106,11 +106,11 @@ func TestAttributesMalformed(t *testing.T) {
 		{"longer than the message", []byte{0xff, 0xff, 1, 0}, "malformed attribute"},
 		{"header cut short", []byte{4, 0, 1}, "malformed attribute"},
 		{"nested", nested(9, []byte{3, 0, 1, 0}), "malformed attribute"},
-		{"number of no bytes", attribute(1), "attribute 1 of 0 bytes, want 1"},
-		{"number of 3 bytes", attribute(3, []byte{1, 2, 3}), "attribute 3 of 3 bytes, want 4"},
-		{"number of 9 bytes", attribute(4, make([]byte, 9)), "attribute 4 of 9 bytes, want 8"},
+		{"number of no bytes", attribute(1), "attribute of 0 bytes, want 1"},
+		{"number of 3 bytes", attribute(3, []byte{1, 2, 3}), "attribute of 3 bytes, want 4"},
+		{"number of 9 bytes", attribute(4, make([]byte, 9)), "attribute of 9 bytes, want 8"},
 		{"address of 5 bytes", attribute(7, make([]byte, 5)), "address of 5 bytes"},
-		{"the first of two errors", slices.Concat(attribute(2), attribute(7)), "attribute 2 of 0 bytes, want 2"},
+		{"the first of two errors", slices.Concat(attribute(2), attribute(7)), "attribute of 0 bytes, want 2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := decode(tc.attrs); errorText(err) != tc.err {
@@ -122,20 +122,18 @@ func TestAttributesMalformed(t *testing.T) {
 
 func TestAttributesAllocateNothing(t *testing.T) {
 	attrs := netlinktest.Nested(9, netlinktest.Attribute(1, []byte{1}), netlinktest.Attribute(2, []byte{1, 2}))
+	var err error
+	sum := 0
 	if n := testing.AllocsPerRun(100, func() {
-		var err error
-		for a := netlink.Walk(attrs, &err); a.Next(); {
-			for n := a.Nested(); n.Next(); {
-				if n.Type == 1 {
-					n.Uint8()
+		for _, value := range netlink.Attributes(attrs, &err) {
+			for typ, value := range value.Nested() {
+				if typ == 1 {
+					sum += int(value.Uint8())
 				}
 			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+	}); n != 0 || err != nil || sum == 0 {
+		t.Errorf("%v allocations, sum %d, error %v", n, sum, err)
 	}
 }
 
@@ -174,8 +172,8 @@ func FuzzAttributes(f *testing.F) {
 		before := bytes.Clone(b)
 		var got []library.Attribute
 		var err error
-		for a := netlink.Walk(b, &err); a.Next(); {
-			got = append(got, library.Attribute{Type: a.Type, Data: bytes.Clone(a.Value)})
+		for typ, value := range netlink.Attributes(b, &err) {
+			got = append(got, library.Attribute{Type: typ, Data: bytes.Clone(value.Bytes)})
 		}
 		if !bytes.Equal(before, b) {
 			t.Fatal("input changed")
@@ -223,22 +221,17 @@ func FuzzEncoder(f *testing.F) {
 			}
 			return
 		}
-		outer := netlink.Walk(body, &err)
-		if !outer.Next() || outer.Type != typ {
-			t.Fatalf("type %d, want %d: %v", outer.Type, typ, err)
+		var values []netlink.Value
+		for outer, value := range netlink.Attributes(body, &err) {
+			for inner, value := range value.Nested() {
+				if outer != typ || inner != typ {
+					t.Errorf("types %d and %d, want %d", outer, inner, typ)
+				}
+				values = append(values, value)
+			}
 		}
-		inner := outer.Nested()
-		if !inner.Next() || !bytes.Equal(inner.Value, value) {
-			t.Errorf("value %x, want %x: %v", inner.Value, value, err)
-		}
-		if !inner.Next() || inner.Text() != text {
-			t.Errorf("text %q, want %q: %v", inner.Text(), text, err)
-		}
-		if !inner.Next() || inner.Uint64() != number {
-			t.Errorf("number %d, want %d: %v", inner.Uint64(), number, err)
-		}
-		if inner.Next() || outer.Next() || err != nil {
-			t.Errorf("more than was encoded, error %v", err)
+		if err != nil || len(values) != 3 || !bytes.Equal(values[0].Bytes, value) || values[1].Text() != text || values[2].Uint64() != number {
+			t.Errorf("%v, error %v, want %x, %q, %d", values, err, value, text, number)
 		}
 		if _, err := library.UnmarshalAttributes(body); err != nil {
 			t.Errorf("the library refuses it: %v", err)

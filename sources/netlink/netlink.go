@@ -15,8 +15,8 @@
 //
 // [Conn.Dump] asks for all objects of a kind, [Conn.Get] for one, [Conn.Commit]
 // changes several in one transaction of nfnetlink. Bodies of messages are written
-// with an [Encoder] and read with [Attributes], which decodes in place. Package
-// netlinktest has what tests need to play the kernel.
+// with an [Encoder] and read with [Attributes], in place. Package netlinktest has what
+// tests need to play the kernel.
 //
 // Errors of the kernel are a [unix.Errno] underneath: EPERM where CAP_NET_ADMIN
 // is missing in the user namespace that owns the network; EINVAL or EOPNOTSUPP

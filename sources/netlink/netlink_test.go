@@ -402,9 +402,9 @@ func generation(t *testing.T, conn *netlink.Conn) (id uint32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for a := netlink.Walk(body[netlink.SizeofNfgenmsg:], &err); a.Next(); {
-		if a.Type == unix.NFTA_GEN_ID {
-			id = a.Uint32()
+	for typ, value := range netlink.Attributes(body[netlink.SizeofNfgenmsg:], &err) {
+		if typ == unix.NFTA_GEN_ID {
+			id = value.Uint32()
 		}
 	}
 	if err != nil {
@@ -448,9 +448,9 @@ func TestKernel(t *testing.T) {
 		err = conn.Dump(netlink.Message{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE, Body: []byte{unix.NFPROTO_INET, 0, 0, 0}},
 			unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE, func(body []byte) error {
 				var err error
-				for a := netlink.Walk(body[netlink.SizeofNfgenmsg:], &err); a.Next(); {
-					if a.Type == unix.NFTA_TABLE_NAME {
-						names = append(names, a.Text())
+				for typ, value := range netlink.Attributes(body[netlink.SizeofNfgenmsg:], &err) {
+					if typ == unix.NFTA_TABLE_NAME {
+						names = append(names, value.Text())
 					}
 				}
 				return err

@@ -27,21 +27,21 @@ func (c chain) forwards() bool { return c.kind == "filter" && c.hook == unix.NF_
 func parseChain(family uint8, attrs []byte) (chain, error) {
 	c := chain{family: family}
 	var err error
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		switch a.Type {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case unix.NFTA_CHAIN_TABLE:
-			c.table = a.Text()
+			c.table = value.Text()
 		case unix.NFTA_CHAIN_NAME:
-			c.name = a.Text()
+			c.name = value.Text()
 		case unix.NFTA_CHAIN_USE:
-			c.use = a.Uint32()
+			c.use = value.Uint32()
 		case unix.NFTA_CHAIN_TYPE:
-			c.kind = a.Text()
+			c.kind = value.Text()
 		case nftaChainUserdata:
-			c.ours = comment(a.Value) == programName
+			c.ours = comment(value.Bytes) == programName
 		case unix.NFTA_CHAIN_HOOK:
-			for h := a.Nested(); h.Next(); {
-				switch h.Type {
+			for typ, h := range value.Nested() {
+				switch typ {
 				case unix.NFTA_HOOK_HOOKNUM:
 					c.hook = h.Uint32()
 				case unix.NFTA_HOOK_PRIORITY:

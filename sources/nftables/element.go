@@ -82,12 +82,12 @@ func elementQuestion(table, set string, key []byte) (netlink.Message, error) {
 // add decodes NFT_MSG_NEWSETELEM.
 func (s *setCounters) add(body []byte, template state.Counter) error {
 	_, attrs, err := splitBody(body)
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		if a.Type != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			continue
 		}
-		for list := a.Nested(); list.Next(); {
-			if c, counts := parseElement(list.Nested(), template); counts {
+		for _, element := range value.Nested() {
+			if c, counts := parseElement(element, template); counts {
 				s.counters = append(s.counters, c)
 			} else {
 				s.plain = append(s.plain, c.Addr)
@@ -99,26 +99,26 @@ func (s *setCounters) add(body []byte, template state.Counter) error {
 
 // parseElement decodes an element whose key is an address. Of several counters,
 // all of which count the same, the first is taken.
-func parseElement(a netlink.Attributes, template state.Counter) (c state.Counter, counts bool) {
+func parseElement(element netlink.Value, template state.Counter) (c state.Counter, counts bool) {
 	c = template
-	counter := func(expression netlink.Attributes) {
+	counter := func(expression netlink.Value) {
 		if name, data := splitExpression(expression); string(name) == "counter" && !counts {
 			c.Traffic, counts = parseCounter(data), true
 		}
 	}
-	for a.Next() {
-		switch a.Type {
+	for typ, value := range element.Nested() {
+		switch typ {
 		case unix.NFTA_SET_ELEM_KEY:
-			for key := a.Nested(); key.Next(); {
-				if key.Type == unix.NFTA_DATA_VALUE {
+			for typ, key := range value.Nested() {
+				if typ == unix.NFTA_DATA_VALUE {
 					c.Addr = key.Addr()
 				}
 			}
 		case unix.NFTA_SET_ELEM_EXPR:
-			counter(a.Nested())
+			counter(value)
 		case nftaSetElemExpressions:
-			for list := a.Nested(); list.Next(); {
-				counter(list.Nested())
+			for _, expression := range value.Nested() {
+				counter(expression)
 			}
 		}
 	}

@@ -34,20 +34,21 @@ const (
 func parseFlowtable(family uint8, attrs []byte) (flowtable, error) {
 	f := flowtable{family: family}
 	var err error
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		switch a.Type {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case nftaFlowtableTable:
-			f.table = a.Text()
+			f.table = value.Text()
 		case nftaFlowtableName:
-			f.name = a.Text()
+			f.name = value.Text()
 		case nftaFlowtableUse:
-			f.use = a.Uint32()
+			f.use = value.Uint32()
 		case nftaFlowtableFlags:
-			f.counts = a.Uint32()&nftFlowtableCounter != 0
+			f.counts = value.Uint32()&nftFlowtableCounter != 0
 		case nftaFlowtableHook:
-			for h := a.Nested(); h.Next(); {
-				if h.Type == nftaFlowtableHookDevs {
-					for d := h.Nested(); d.Next(); f.devices++ {
+			for typ, h := range value.Nested() {
+				if typ == nftaFlowtableHookDevs {
+					for range h.Nested() {
+						f.devices++
 					}
 				}
 			}

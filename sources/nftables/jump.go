@@ -87,16 +87,16 @@ func readVerdicts(k kernel, table, name string) ([]string, error) {
 func parseVerdicts(_ uint8, attrs []byte) ([]string, error) {
 	var targets []string
 	var err error
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		if a.Type != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			continue
 		}
-		for l := a.Nested(); l.Next(); {
-			for element := l.Nested(); element.Next(); {
-				if element.Type != unix.NFTA_SET_ELEM_DATA {
+		for _, element := range value.Nested() {
+			for typ, value := range element.Nested() {
+				if typ != unix.NFTA_SET_ELEM_DATA {
 					continue
 				}
-				if _, target, ok := parseVerdict(element.Nested()); ok && target != "" {
+				if _, target, ok := parseVerdict(value); ok && target != "" {
 					targets = append(targets, target)
 				}
 			}

@@ -132,9 +132,9 @@ func readGeneration(k kernel) (uint32, error) {
 // parseGeneration decodes NFT_MSG_NEWGEN.
 func parseGeneration(body []byte) (generation uint32, err error) {
 	_, attrs, err := splitBody(body)
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		if a.Type == unix.NFTA_GEN_ID {
-			generation = a.Uint32()
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		if typ == unix.NFTA_GEN_ID {
+			generation = value.Uint32()
 		}
 	}
 	return generation, err

@@ -35,7 +35,7 @@ func FuzzParse(f *testing.F) {
 		var read setCounters
 		elementErr := read.add(body, state.Counter{})
 		var whole error
-		for a := netlink.Walk(attrs, &whole); a.Next(); {
+		for range netlink.Attributes(attrs, &whole) {
 		}
 		for _, err := range []error{chainErr, setErr, ruleErr, flowtableErr, verdictErr, generationErr, elementErr} {
 			if err == nil && whole != nil {

@@ -42,20 +42,20 @@ type ruleParser struct{ table, chain, hidden string }
 func (p *ruleParser) parse(family uint8, attrs []byte) (rule, error) {
 	r := rule{family: family}
 	var err error
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		switch a.Type {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case unix.NFTA_RULE_TABLE:
-			r.table = again(&p.table, bytes.TrimSuffix(a.Value, []byte{0}))
+			r.table = again(&p.table, bytes.TrimSuffix(value.Bytes, []byte{0}))
 		case unix.NFTA_RULE_CHAIN:
-			r.chain = again(&p.chain, bytes.TrimSuffix(a.Value, []byte{0}))
+			r.chain = again(&p.chain, bytes.TrimSuffix(value.Bytes, []byte{0}))
 		case unix.NFTA_RULE_HANDLE:
-			r.handle = a.Uint64()
+			r.handle = value.Uint64()
 		case unix.NFTA_RULE_USERDATA:
-			r.comment, r.hidden = comment(a.Value), again(&p.hidden, udata(a.Value, udataHidden))
+			r.comment, r.hidden = comment(value.Bytes), again(&p.hidden, udata(value.Bytes, udataHidden))
 			r.client.addr, r.client.direction, r.named = parseComment(r.comment)
 		case unix.NFTA_RULE_EXPRESSIONS:
-			for e := a.Nested(); e.Next(); {
-				r.addExpression(e.Nested())
+			for _, expression := range value.Nested() {
+				r.addExpression(expression)
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func again(last *string, text []byte) string {
 }
 
 // addExpression decodes what counts and what decides the way of a packet.
-func (r *rule) addExpression(expression netlink.Attributes) {
+func (r *rule) addExpression(expression netlink.Value) {
 	name, data := splitExpression(expression)
 	switch string(name) {
 	case "counter":
@@ -87,7 +87,8 @@ func (r *rule) addExpression(expression netlink.Attributes) {
 	case "ct", "nat", "masq", "redir", "connlimit", "flow_offload", "synproxy":
 		r.conntrack = true
 	case "match": // of iptables-nft
-		for ; data.Next(); r.conntrack = r.conntrack || data.Type == unix.NFTA_MATCH_NAME && usesConntrack(data.Text()) {
+		for typ, value := range data.Nested() {
+			r.conntrack = r.conntrack || typ == unix.NFTA_MATCH_NAME && usesConntrack(value.Text())
 		}
 	}
 }
@@ -98,37 +99,37 @@ func usesConntrack(match string) bool {
 }
 
 // splitExpression returns the name of an expression and what belongs to it.
-func splitExpression(expression netlink.Attributes) (name []byte, data netlink.Attributes) {
-	for expression.Next() {
-		switch expression.Type {
+func splitExpression(expression netlink.Value) (name []byte, data netlink.Value) {
+	for typ, value := range expression.Nested() {
+		switch typ {
 		case unix.NFTA_EXPR_NAME:
-			name = bytes.TrimSuffix(expression.Value, []byte{0})
+			name = bytes.TrimSuffix(value.Bytes, []byte{0})
 		case unix.NFTA_EXPR_DATA:
-			data = expression.Nested()
+			data = value
 		}
 	}
 	return name, data
 }
 
 // parseCounter decodes the data of an expression of that name.
-func parseCounter(data netlink.Attributes) state.Traffic {
+func parseCounter(data netlink.Value) state.Traffic {
 	var t state.Traffic
-	for data.Next() {
-		switch data.Type {
+	for typ, value := range data.Nested() {
+		switch typ {
 		case unix.NFTA_COUNTER_BYTES:
-			t.Bytes = data.Uint64()
+			t.Bytes = value.Uint64()
 		case unix.NFTA_COUNTER_PACKETS:
-			t.Packets = data.Uint64()
+			t.Packets = value.Uint64()
 		}
 	}
 	return t
 }
 
 // addImmediate looks for a verdict.
-func (r *rule) addImmediate(data netlink.Attributes) {
-	for data.Next() {
-		if data.Type == unix.NFTA_IMMEDIATE_DATA {
-			code, target, ok := parseVerdict(data.Nested())
+func (r *rule) addImmediate(data netlink.Value) {
+	for typ, value := range data.Nested() {
+		if typ == unix.NFTA_IMMEDIATE_DATA {
+			code, target, ok := parseVerdict(value)
 			r.jump = target
 			r.accepts = r.accepts || ok && code != unix.NFT_CONTINUE && code != nfDrop
 		}
@@ -136,13 +137,13 @@ func (r *rule) addImmediate(data netlink.Attributes) {
 }
 
 // parseVerdict decodes data that may be a verdict, and the chain that it leads to.
-func parseVerdict(data netlink.Attributes) (code int32, target string, ok bool) {
-	for data.Next() {
-		if data.Type != unix.NFTA_DATA_VERDICT {
+func parseVerdict(data netlink.Value) (code int32, target string, ok bool) {
+	for typ, value := range data.Nested() {
+		if typ != unix.NFTA_DATA_VERDICT {
 			continue
 		}
-		for verdict := data.Nested(); verdict.Next(); {
-			switch verdict.Type {
+		for typ, verdict := range value.Nested() {
+			switch typ {
 			case unix.NFTA_VERDICT_CODE:
 				code, ok = int32(verdict.Uint32()), true
 			case unix.NFTA_VERDICT_CHAIN:
@@ -154,15 +155,15 @@ func parseVerdict(data netlink.Attributes) (code int32, target string, ok bool) 
 }
 
 // addLookup looks for a verdict map, which may give any verdict.
-func (r *rule) addLookup(data netlink.Attributes) {
+func (r *rule) addLookup(data netlink.Value) {
 	var name []byte
 	verdict := false
-	for data.Next() {
-		switch data.Type {
+	for typ, value := range data.Nested() {
+		switch typ {
 		case unix.NFTA_LOOKUP_SET:
-			name = data.Value
+			name = value.Bytes
 		case unix.NFTA_LOOKUP_DREG:
-			verdict = data.Uint32() == unix.NFT_REG_VERDICT
+			verdict = value.Uint32() == unix.NFT_REG_VERDICT
 		}
 	}
 	if verdict {

@@ -25,19 +25,19 @@ type set struct {
 func parseSet(_ uint8, attrs []byte) (set, error) {
 	var s set
 	var err error
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		switch a.Type {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case unix.NFTA_SET_NAME:
-			s.name = a.Text()
+			s.name = value.Text()
 		case nftaSetHandle:
-			s.handle = a.Uint64()
+			s.handle = value.Uint64()
 		case unix.NFTA_SET_FLAGS:
-			s.flags = a.Uint32()
+			s.flags = value.Uint32()
 		case unix.NFTA_SET_KEY_TYPE:
-			s.keyType = a.Uint32()
+			s.keyType = value.Uint32()
 		case unix.NFTA_SET_DESC:
-			for d := a.Nested(); d.Next(); {
-				if d.Type == unix.NFTA_SET_DESC_SIZE {
+			for typ, d := range value.Nested() {
+				if typ == unix.NFTA_SET_DESC_SIZE {
 					s.size = d.Uint32()
 				}
 			}

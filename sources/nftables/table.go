@@ -32,18 +32,18 @@ func (t *table) isOwned() bool { return t != nil && t.flags&tableOwner != 0 }
 func parseTable(family uint8, attrs []byte) (table, error) {
 	t := table{family: family}
 	var err error
-	for a := netlink.Walk(attrs, &err); a.Next(); {
-		switch a.Type {
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case unix.NFTA_TABLE_NAME:
-			t.name = a.Text()
+			t.name = value.Text()
 		case nftaTableHandle:
-			t.handle = a.Uint64()
+			t.handle = value.Uint64()
 		case unix.NFTA_TABLE_FLAGS:
-			t.flags = a.Uint32()
+			t.flags = value.Uint32()
 		case unix.NFTA_TABLE_USE:
-			t.use = a.Uint32()
+			t.use = value.Uint32()
 		case nftaTableUserdata:
-			t.ours = comment(a.Value) == programName
+			t.ours = comment(value.Bytes) == programName
 		}
 	}
 	if err == nil && t.handle == 0 {
