@@ -68,6 +68,11 @@ type exporter struct {
 	log            *slog.Logger
 	last           *state.Ledger // what the last run left, for all commands but sample
 	lastErr        error         // why it is not known
+
+	// What check examines besides.
+	processes []health.Process
+	ruleset   *nftables.Ruleset
+	files     []dhcp.File
 }
 
 // run does what the command line says and returns the exit status.
@@ -84,6 +89,9 @@ func (e *exporter) run(args []string) int {
 	case e.Version:
 		fmt.Fprintln(e.stdout, version.Print(settings.Program))
 		return published
+	}
+	if e.Command == settings.Check {
+		e.processes = health.Processes() // while root may look at those of others
 	}
 	if err := e.becomeOwner(e.StateDir); err != nil {
 		return e.refuse(failed, err)
@@ -149,6 +157,9 @@ func (e *exporter) makeDirectories() error {
 	if e.CheckpointInterval > 0 {
 		needed[e.RuntimeDir] = fmt.Sprint("--checkpoint-interval=", e.CheckpointInterval)
 	}
+	if e.Accounting == state.Flows {
+		needed[e.RuntimeDir] = fmt.Sprint("--accounting=", e.Accounting)
+	}
 	if e.Output != settings.Stdout {
 		if err := store.CheckOutput(e.Output); err != nil {
 			return fmt.Errorf("--output=%s: want a regular file, or a path where nothing is: %w", e.Output, err)
@@ -163,6 +174,10 @@ func (e *exporter) makeDirectories() error {
 
 // sample publishes one file.
 func (e *exporter) sample() error {
+	if e.lastErr != nil { // by hand: it might change what the timer set up
+		e.log.Error("nothing published: only the command sample does without the settings of the last one", "err", e.lastErr)
+		return e.lastErr
+	}
 	wrote, err := e.sampleAndPublish(e.Wait)
 	if err == nil && !wrote {
 		time.Sleep(e.Interval)
@@ -199,7 +214,7 @@ func (e *exporter) show() error {
 			e.log.Warn(string(r.Source)+" fails", "err", r.Err)
 		}
 	}
-	output := terminal.Probe(e.stdout, os.Getenv)
+	output := terminal.Inspect(e.stdout, os.Getenv)
 	options := table.Options{
 		Sort:  table.Sort(e.Sort),
 		Width: output.Width,
@@ -229,7 +244,9 @@ func (e *exporter) check() error {
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
-		Files:      e.nameFiles(),
+		Processes:  e.processes,
+		Files:      e.files,
+		Ruleset:    e.ruleset,
 		Sample:     now,
 		Last:       e.last,
 		LastErr:    e.lastErr,
@@ -237,7 +254,7 @@ func (e *exporter) check() error {
 	if e.JSON {
 		err = health.WriteJSON(e.stdout, findings)
 	} else {
-		err = health.Write(e.stdout, findings, terminal.Probe(e.stdout, os.Getenv).Color)
+		err = health.Write(e.stdout, findings, terminal.Inspect(e.stdout, os.Getenv).Color)
 	}
 	if slices.ContainsFunc(findings, func(f health.Finding) bool { return f.Status == health.Fail }) {
 		err = errors.Join(err, errors.New("an examination failed"))
@@ -331,11 +348,10 @@ func (e *exporter) load(dir *store.Dir) (*state.Ledger, error) {
 func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, now *state.Sample) error {
 	files := e.paths().FlowFiles(dir.Instance())
 	if now.FlowMemory != nil {
-		id, err := files.Save(now.FlowMemory)
-		if err != nil {
+		var err error
+		if next.FlowFile, err = files.Save(now.FlowMemory); err != nil && e.Accounting == state.Flows {
 			return err
 		}
-		next.FlowFile = id
 	}
 	if err := dir.Save(next, names); err != nil {
 		return err
@@ -367,7 +383,7 @@ func (e *exporter) publish(report *state.Report) error {
 // if the clocks cannot be read.
 func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = ask(&s, state.Neighbor, e.readLAN)
+	s.LAN = read(&s, state.Neighbor, e.readLAN)
 	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
@@ -375,11 +391,11 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
 	counter := e.flowCounter(last, begun, scope, instance)
-	s.Conntrack = ask(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
+	s.Conntrack = read(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
 	s.Held = held != nil && e.Accounting == state.Flows
-	s.Accounting = ask(&s, state.NFTables, func() (*state.Accounting, error) {
+	s.Accounting = read(&s, state.NFTables, func() (*state.Accounting, error) {
 		if s.Held {
 			return nil, last.Fault(state.NFTables) // it works as it did
 		}
@@ -399,13 +415,13 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	s.TakeFlows(counter, held, e.Accounting)
-	s.Names = ask(&s, state.DHCP, func() (names []state.NameRecord, err error) {
-		names, e.nameFiles, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
+	s.Names = read(&s, state.DHCP, func() (names []state.NameRecord, err error) {
+		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
 	})
 	if e.ReverseDNS {
 		s.Asked = last.Questions(s.Instant, e.Config)
-		s.Names = append(s.Names, ask(&s, state.DNS, func() ([]state.NameRecord, error) {
+		s.Names = append(s.Names, read(&s, state.DNS, func() ([]state.NameRecord, error) {
 			if len(s.Asked) == 0 {
 				return nil, last.Fault(state.DNS) // it works as it did
 			}
@@ -456,10 +472,10 @@ func (e *exporter) account(plan nftables.Plan) (*state.Accounting, error) {
 	return ruleset.Accounting, ruleset.Fault
 }
 
-// ask asks a source and notes how that went.
-func ask[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
+// read reads a source and notes how that went.
+func read[T any](s *state.Sample, source state.Source, from func() (T, error)) T {
 	start := time.Now()
-	got, err := read()
+	got, err := from()
 	s.Results = append(s.Results, state.SourceResult{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})
 	return got
 }
