@@ -66,8 +66,9 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	last           *state.Ledger // what the last run left, for all commands but sample
-	lastErr        error         // why it is not known
+	processes      []health.Process // of Check
+	last           *state.Ledger    // what the last run left, for all commands but sample
+	lastErr        error            // why it is not known
 }
 
 // run does what the command line says and returns the exit status.
@@ -84,6 +85,9 @@ func (e *exporter) run(args []string) int {
 	case e.Version:
 		fmt.Fprintln(e.stdout, version.Print(settings.Program))
 		return published
+	}
+	if e.Command == settings.Check {
+		e.processes = health.Processes() // while root may look at those of others
 	}
 	if err := e.becomeOwner(e.StateDir); err != nil {
 		return e.refuse(failed, err)
@@ -163,6 +167,10 @@ func (e *exporter) makeDirectories() error {
 
 // sample publishes one file.
 func (e *exporter) sample() error {
+	if e.lastErr != nil { // by hand: it might change what the timer set up
+		e.log.Error("nothing published: only the command sample does without the settings of the last one", "err", e.lastErr)
+		return e.lastErr
+	}
 	wrote, err := e.sampleAndPublish(e.Wait)
 	if err == nil && !wrote {
 		time.Sleep(e.Interval)
@@ -199,7 +207,7 @@ func (e *exporter) show() error {
 			e.log.Warn(string(r.Source)+" fails", "err", r.Err)
 		}
 	}
-	output := terminal.Probe(e.stdout, os.Getenv)
+	output := terminal.Inspect(e.stdout, os.Getenv)
 	options := table.Options{
 		Sort:  table.Sort(e.Sort),
 		Width: output.Width,
@@ -229,6 +237,7 @@ func (e *exporter) check() error {
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
+		Processes:  e.processes,
 		Files:      e.nameFiles(),
 		Sample:     now,
 		Last:       e.last,
@@ -237,7 +246,7 @@ func (e *exporter) check() error {
 	if e.JSON {
 		err = health.WriteJSON(e.stdout, findings)
 	} else {
-		err = health.Write(e.stdout, findings, terminal.Probe(e.stdout, os.Getenv).Color)
+		err = health.Write(e.stdout, findings, terminal.Inspect(e.stdout, os.Getenv).Color)
 	}
 	if slices.ContainsFunc(findings, func(f health.Finding) bool { return f.Status == health.Fail }) {
 		err = errors.Join(err, errors.New("an examination failed"))

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/version"
 
 	"network-metrics-exporter/state"
 )
@@ -47,10 +48,11 @@ func defaults() *Settings {
 	}
 }
 
-// same compares settings, but for Explicit, which has tests of its own.
+// same compares settings, but for Explicit, which has tests of its own, and when the
+// program was built.
 var same = cmp.Options{
 	cmpopts.IgnoreUnexported(Settings{}),
-	cmpopts.IgnoreFields(Settings{}, "Explicit"),
+	cmpopts.IgnoreFields(Settings{}, "Explicit", "Config.Built"),
 	cmpopts.EquateComparable(netip.Prefix{}),
 	cmpopts.EquateEmpty(),
 	cmp.Transformer("log", func(c promslog.Config) string {
@@ -431,6 +433,8 @@ func TestApplyRemembered(t *testing.T) {
 		{"a bare run that says the same", "--accounting=rules --interface=guest0 --interface=lan0 --interval=1", "TRAFFIC_INTERFACE=br0", remembered, func(s *Settings) {
 			s.Interval, s.Interfaces, s.Accounting, s.Port, s.ReverseDNS = time.Second, []string{"guest0", "lan0"}, state.Rules, 9200, true
 		}, nil},
+		{"flags that are about one run", "show", "", []string{"--state-dir=/elsewhere", "--wait", "--log.level=error", "--json", "--interval=5"},
+			func(s *Settings) { s.Interval = 5 * time.Second }, nil},
 		{"several interfaces as version 0.1 wrote them", "show", "", []string{"--interface=eth1 eth2"},
 			func(s *Settings) { s.Interfaces = []string{"eth1", "eth2"} }, nil},
 	} {
@@ -493,7 +497,7 @@ func TestBareKeepsAccounting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = s.ApplyRemembered([]string{"--interval=2"}); err == nil || !strings.HasPrefix(err.Error(), "TRAFFIC_INTERFACE=eth1: ") || !strings.Contains(err.Error(), "sample --interface=eth1") {
+	if _, err = s.ApplyRemembered([]string{"--interval=2"}); err == nil || !strings.HasPrefix(err.Error(), "TRAFFIC_INTERFACE=eth1: ") || !strings.Contains(err.Error(), "command sample") {
 		t.Errorf("error %v, want one that names the variable and the sample", err)
 	}
 	for _, args := range []string{"", "--interface=lan0", "--network=192.168.10.0/24", "--accounting=sets --max-clients=1024 --period-start=1",
@@ -571,5 +575,20 @@ func oneLine(t *testing.T, err error) {
 	t.Helper()
 	if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
 		t.Errorf("not one line of text: %q", err)
+	}
+}
+
+func TestBuilt(t *testing.T) {
+	build := version.BuildDate
+	t.Cleanup(func() { version.BuildDate = build })
+	for date, want := range map[string]time.Time{
+		"2027-01-02T03:04:05Z":  time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+		"":                      time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
+		"20270102-03:04:05 UTC": time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
+	} {
+		version.BuildDate = date
+		if got := built(); !got.Equal(want) {
+			t.Errorf("built %q is %v, want %v", date, got, want)
+		}
 	}
 }

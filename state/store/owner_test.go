@@ -28,7 +28,7 @@ const becomeVariable = "STORE_TEST_BECOME"
 const ownerUID, ownerGID = 65533, 65532
 
 // An identity is what the kernel says of one thread, as it writes it.
-type identity struct{ Uid, Gid, Groups, CapInh, CapPrm, CapEff, CapAmb string }
+type identity struct{ UID, GID, Groups, CapInh, CapPrm, CapEff, CapAmb string }
 
 const (
 	noCapability = "0000000000000000"
@@ -190,7 +190,7 @@ func startChild(t *testing.T, dir string, dropped []uintptr, start *syscall.SysP
 		done <- child.Run()
 	}()
 	if err := <-done; err != nil {
-		if errors.Is(err, syscall.ENOEXEC) {
+		if errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.EACCES) {
 			lab.Unavailable(t, "start this binary, which is for another processor: %v", err)
 		}
 		t.Fatalf("%v: %s%s", err, &stdout, &stderr)

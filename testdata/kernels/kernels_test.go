@@ -55,6 +55,7 @@ func TestKernels(t *testing.T) {
 					{"bonding", inNamespace(bonding)},
 					{"macvlan", inNamespace(macvlan)},
 					{"WireGuard", inNamespace(wireGuard)},
+					{"WireGuard peers", inNamespace(wireGuardPeers)},
 					{"PPP", inNamespace(ppp)},
 					{"flowtable", inNamespace(flowtable)},
 					{"idle flowtables", idleFlowtables},
