@@ -390,11 +390,10 @@ func TestReadErrors(t *testing.T) {
 //
 // With traffic, every flow is remembered and looked up, as in the layout flows.
 func BenchmarkRead(b *testing.B) {
-	for _, n := range []int{0, 1000, 5000, 20000, 60000, 100000} {
-		for _, traffic := range []bool{false, true} {
-			b.Run(fmt.Sprintf("flows=%d/traffic=%t", n, traffic), func(b *testing.B) { benchmarkRead(b, n, traffic) })
-		}
+	for _, n := range []int{0, 1000, 5000, 20000, 60000} {
+		b.Run(fmt.Sprintf("flows=%d", n), func(b *testing.B) { benchmarkRead(b, n, false) })
 	}
+	b.Run("flows=100000/traffic", func(b *testing.B) { benchmarkRead(b, 100000, true) })
 }
 
 func benchmarkRead(b *testing.B, n int, traffic bool) {
