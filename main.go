@@ -66,9 +66,13 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	processes      []health.Process // of Check
-	last           *state.Ledger    // what the last run left, for all commands but sample
-	lastErr        error            // why it is not known
+	last           *state.Ledger // what the last run left, for all commands but sample
+	lastErr        error         // why it is not known
+
+	// What check examines besides.
+	processes []health.Process
+	ruleset   *nftables.Ruleset
+	files     []dhcp.File
 }
 
 // run does what the command line says and returns the exit status.
@@ -152,6 +156,9 @@ func (e *exporter) makeDirectories() error {
 	needed := map[string]string{e.StateDir: "--state-dir=" + e.StateDir} // by what flag
 	if e.CheckpointInterval > 0 {
 		needed[e.RuntimeDir] = fmt.Sprint("--checkpoint-interval=", e.CheckpointInterval)
+	}
+	if e.Accounting == state.Flows {
+		needed[e.RuntimeDir] = fmt.Sprint("--accounting=", e.Accounting)
 	}
 	if e.Output != settings.Stdout {
 		if err := store.CheckOutput(e.Output); err != nil {
@@ -238,7 +245,8 @@ func (e *exporter) check() error {
 		StateDir:   e.StateDir,
 		Port:       e.Port,
 		Processes:  e.processes,
-		Files:      e.nameFiles(),
+		Files:      e.files,
+		Ruleset:    e.ruleset,
 		Sample:     now,
 		Last:       e.last,
 		LastErr:    e.lastErr,
@@ -340,11 +348,10 @@ func (e *exporter) load(dir *store.Dir) (*state.Ledger, error) {
 func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, now *state.Sample) error {
 	files := e.paths().FlowFiles(dir.Instance())
 	if now.FlowMemory != nil {
-		id, err := files.Save(now.FlowMemory)
-		if err != nil {
+		var err error
+		if next.FlowFile, err = files.Save(now.FlowMemory); err != nil && e.Accounting == state.Flows {
 			return err
 		}
-		next.FlowFile = id
 	}
 	if err := dir.Save(next, names); err != nil {
 		return err
@@ -376,7 +383,7 @@ func (e *exporter) publish(report *state.Report) error {
 // if the clocks cannot be read.
 func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = ask(&s, state.Neighbor, e.readLAN)
+	s.LAN = read(&s, state.Neighbor, e.readLAN)
 	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
@@ -384,11 +391,11 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
 	counter := e.flowCounter(last, begun, scope, instance)
-	s.Conntrack = ask(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
+	s.Conntrack = read(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
 	s.Held = held != nil && e.Accounting == state.Flows
-	s.Accounting = ask(&s, state.NFTables, func() (*state.Accounting, error) {
+	s.Accounting = read(&s, state.NFTables, func() (*state.Accounting, error) {
 		if s.Held {
 			return nil, last.Fault(state.NFTables) // it works as it did
 		}
@@ -408,13 +415,13 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	s.TakeFlows(counter, held, e.Accounting)
-	s.Names = ask(&s, state.DHCP, func() (names []state.NameRecord, err error) {
-		names, e.nameFiles, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
+	s.Names = read(&s, state.DHCP, func() (names []state.NameRecord, err error) {
+		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
 	})
 	if e.ReverseDNS {
 		s.Asked = last.Questions(s.Instant, e.Config)
-		s.Names = append(s.Names, ask(&s, state.DNS, func() ([]state.NameRecord, error) {
+		s.Names = append(s.Names, read(&s, state.DNS, func() ([]state.NameRecord, error) {
 			if len(s.Asked) == 0 {
 				return nil, last.Fault(state.DNS) // it works as it did
 			}
@@ -465,10 +472,10 @@ func (e *exporter) account(plan nftables.Plan) (*state.Accounting, error) {
 	return ruleset.Accounting, ruleset.Fault
 }
 
-// ask asks a source and notes how that went.
-func ask[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
+// read reads a source and notes how that went.
+func read[T any](s *state.Sample, source state.Source, from func() (T, error)) T {
 	start := time.Now()
-	got, err := read()
+	got, err := from()
 	s.Results = append(s.Results, state.SourceResult{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})
 	return got
 }
