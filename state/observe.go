@@ -66,7 +66,7 @@ func (c *comparison) newSources() *sources {
 	if a := c.now.Accounting; a != nil {
 		s.before.rest, s.localBefore.rest = c.before.Counters, c.before.Local
 		s.counters.rest, s.locals.rest = a.Counters, a.Local
-		if c.replaced {
+		if len(a.ReplacedCounters) > 0 {
 			s.counters.rest = slices.SortedFunc(slices.Values(slices.Concat(a.ReplacedCounters, a.Counters)), Counter.Compare)
 		}
 		if c.now.Conntrack != nil {
