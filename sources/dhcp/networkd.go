@@ -15,7 +15,7 @@ type networkdLease struct {
 	name     string
 	hwType   uint64   // HardwareAddressType: ARPHRD_* in linux/if_arp.h
 	hwLength uint64   // HardwareAddressLength
-	hw       [16]byte // HardwareAddress; up to version 257 all of chaddr (RFC 2131, 2)
+	hw       [16]byte // HardwareAddress; version 257 writes all of chaddr (RFC 2131, 2)
 	bootEnd  uint64   // ExpirationUSec: on CLOCK_BOOTTIME, in microseconds; 0: not said
 	clockEnd uint64   // ExpirationRealtimeUSec: on CLOCK_REALTIME, as it was when the file was written
 }
