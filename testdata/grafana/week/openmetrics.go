@@ -28,7 +28,8 @@ func (w *Week) targets() []target {
 	return []target{
 		{Job, w.routers[0], 0},
 		{Job, w.routers[1], 0},
-		{Elsewhere, w.routers[0], scrapes - 1 - int(3*time.Hour/Step)},
+		{Job, w.routers[2], 0},
+		{Elsewhere, w.routers[0], back(3 * time.Hour)},
 	}
 }
 
@@ -84,9 +85,6 @@ func (w *writer) byDirection(t target, name, labels string, d *device, since tim
 			func(scrape int) float64 { return value(i, scrape) })
 	}
 }
-
-// back is the scrape a while before the end.
-func back(d time.Duration) int { return max(scrapes-1-int(d/Step), 0) }
 
 func (t target) writeTraffic(w *writer) {
 	for _, d := range t.devices {
@@ -200,7 +198,7 @@ func (t target) writeRouter(w *writer) {
 		constant("network_metrics_exporter_source_duration_seconds", fmt.Sprintf("source=%q", source), 0.001)
 	}
 	w.series(t, "network_metrics_exporter_last_run_timestamp_seconds", "", 0, t.last, 1, func(scrape int) float64 {
-		return float64(at(scrape).Unix() - 1)
+		return float64(at(min(scrape, t.lastRun)).Unix() - 1)
 	})
 	constant("network_metrics_exporter_run_duration_seconds", "", 0.006)
 	constant("network_metrics_exporter_accounting_resets_total", "", 1)

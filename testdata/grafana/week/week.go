@@ -1,6 +1,6 @@
-// Package week makes up what a Prometheus has after a week of two routers: one
-// with 200 devices, which move data in bursts, and one that died an hour before
-// the end. It knows how much each device really moved.
+// Package week makes up what a Prometheus has after a week of three routers: one
+// with 200 devices, which move data in bursts, and two small ones that something
+// is wrong with. It knows how much each device really moved.
 package week
 
 import (
@@ -27,9 +27,9 @@ const (
 
 // Routers, by their label instance.
 const (
-	Home  = "home"
-	Dead  = "cabin" // its exporter has been gone since an hour before the end
-	outed = scrapes - int(time.Hour/Step)
+	Home   = "home"
+	Dead   = "cabin"  // nothing was scraped in the last hour
+	Frozen = "garage" // its file has not been replaced in the last ten minutes
 )
 
 // Devices of Home that are of interest. All others have a name of their own.
@@ -40,7 +40,7 @@ const (
 	Nameless  = "02:00:5e:10:00:03"
 	Readdress = "02:00:5e:10:00:04" // it has another address for the second half of the week
 	NAS       = "02:00:5e:10:00:05" // most of its traffic is local
-	Gone      = "02:00:5e:10:00:06" // it left the metrics two days before the end
+	Gone      = "02:00:5e:10:00:06" // it was switched off four days before the end, and left the metrics two days later
 	New       = "02:00:5e:10:00:c7" // it came 30 minutes before the end, and moved 500 MB before its first scrape
 	Address   = "192.168.10.206"    // a device without a MAC
 	Other     = ""                  // what belongs to no device
@@ -64,6 +64,7 @@ type Week struct{ routers []router }
 type router struct {
 	instance string
 	last     int // scrape
+	lastRun  int // scrape
 	devices  []*device
 }
 
@@ -86,18 +87,16 @@ type name struct {
 // Make makes up a week.
 func Make() *Week {
 	random := rand.New(rand.NewPCG(18, 200))
-	home := router{instance: Home, last: scrapes - 1}
+	home := router{instance: Home, last: scrapes - 1, lastRun: scrapes - 1}
 	for i := range Devices {
 		home.devices = append(home.devices, homeDevice(i))
 	}
 	home.devices = append(home.devices, &device{id: Other, last: scrapes - 1})
-	cabin := router{instance: Dead, last: outed - 1}
-	for i := range 3 {
-		d := homeDevice(100 + i)
-		d.last = cabin.last
-		cabin.devices = append(cabin.devices, d)
-	}
-	w := &Week{[]router{home, cabin}}
+	w := &Week{[]router{
+		home,
+		{Dead, back(time.Hour), back(time.Hour), []*device{homeDevice(100), homeDevice(101)}},
+		{Frozen, scrapes - 1, back(10 * time.Minute), []*device{homeDevice(102), homeDevice(103)}},
+	}}
 	for _, r := range w.routers {
 		for i, d := range r.devices {
 			d.move(random, i)
@@ -130,9 +129,9 @@ func homeDevice(i int) *device {
 	case NAS:
 		d.names[0].client = "nas"
 	case Gone:
-		d.last = scrapes - 1 - int(48*time.Hour/Step)
+		d.last = back(48 * time.Hour)
 	case New:
-		d.first = scrapes - 1 - int(30*time.Minute/Step)
+		d.first = back(30 * time.Minute)
 		d.seen = at(d.first)
 		d.base = NewBefore
 	}
@@ -144,7 +143,12 @@ func homeDevice(i int) *device {
 // minutes as fast as it can.
 func (d *device) move(random *rand.Rand, rank int) {
 	fastest := 2e9 / float64(2+rank) // bytes in a Step
-	burst, speed := 0, 0.0           // scrapes left of it, and bytes in each
+	off := scrapes                   // scrape
+	if d.id == Gone {
+		off = back(4 * 24 * time.Hour)
+		fastest *= 2
+	}
+	burst, speed := 0, 0.0 // scrapes left of it, and bytes in each
 	for direction := range d.total {
 		d.total[direction] = make([]uint64, scrapes)
 		d.local[direction] = make([]uint64, scrapes)
@@ -162,7 +166,10 @@ func (d *device) move(random *rand.Rand, rank int) {
 		for direction, share := range [2]float64{1, 0.1} { // rx, tx
 			grew, before, beforeLocal := uint64(0), d.base, uint64(0)
 			if i > d.first {
-				grew, before, beforeLocal = uint64(moved*share)+200, d.total[direction][i-1], d.local[direction][i-1]
+				before, beforeLocal = d.total[direction][i-1], d.local[direction][i-1]
+			}
+			if d.first < i && i < off {
+				grew = uint64(moved*share) + 200
 			}
 			d.total[direction][i] = before + grew
 			d.local[direction][i] = beforeLocal
@@ -175,6 +182,9 @@ func (d *device) move(random *rand.Rand, rank int) {
 	}
 }
 
+// back is the scrape a while before the end.
+func back(d time.Duration) int { return scrapes - 1 - int(d/Step) }
+
 // at is when a scrape was made.
 func at(scrape int) time.Time { return End().Add(-Step * time.Duration(scrapes-1-scrape)) }
 
@@ -186,17 +196,30 @@ func scrape(t time.Time) int {
 // Traffic is an amount of bytes.
 type Traffic struct{ All, Local uint64 }
 
+// Internet is what is not local.
+func (t Traffic) Internet() float64 { return float64(t.All - t.Local) }
+
 // Moved is what a device of Home moved in a direction between two times of the
-// week, from its first scrape on.
+// week, from its first scrape to its last.
 func (w *Week) Moved(id, direction string, from, to time.Time) Traffic {
-	devices := w.routers[0].devices
-	d := devices[slices.IndexFunc(devices, func(d *device) bool { return d.id == id })]
+	d := w.device(id)
 	i := slices.Index(Directions(), direction)
 	first, last := max(scrape(from), d.first), min(scrape(to), d.last)
 	if first > last {
 		return Traffic{}
 	}
 	return Traffic{d.total[i][last] - d.total[i][first], d.local[i][last] - d.local[i][first]}
+}
+
+// Peak is the highest rate of a device of Home, in bits per second, since a time
+// of the week.
+func (w *Week) Peak(id, direction string, since time.Time) float64 {
+	return float64(slices.Max(w.device(id).peak[slices.Index(Directions(), direction)][scrape(since):]))
+}
+
+func (w *Week) device(id string) *device {
+	devices := w.routers[0].devices
+	return devices[slices.IndexFunc(devices, func(d *device) bool { return d.id == id })]
 }
 
 // IDs are the devices of Home, Other the last.
