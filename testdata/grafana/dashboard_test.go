@@ -75,12 +75,10 @@ type view struct {
 	timeRange             time.Duration
 	end                   time.Time
 	scrape                time.Duration // the interval of Prometheus' job
+	width                 int           // of a graph, in points
 }
 
-// width is how many points a graph has at most, as on a screen of 1080p.
-const width = 1000
-
-// timeRange is that of a panel, which may have one of its own.
+// rangeOf is the time range of a panel, which may have one of its own.
 func (v view) rangeOf(t *testing.T, p panel) time.Duration {
 	t.Helper()
 	switch p.TimeFrom {
@@ -116,7 +114,7 @@ func (v view) interval(t *testing.T, p panel) time.Duration {
 	if p.Interval != "" {
 		least = duration(t, p.Interval)
 	}
-	return max((v.rangeOf(t, p) / width).Round(time.Second), least)
+	return max((v.rangeOf(t, p) / time.Duration(v.width)).Round(time.Second), least)
 }
 
 // expr is a target's expression, as Grafana fills in its variables.

@@ -251,7 +251,7 @@ var unwritten = regexp.MustCompile(`\bdevice[_:]|network_devices_|accounting_rep
 // instance.
 func (p prometheus) mustAnswer(t *testing.T, instance string, tick func()) {
 	t.Helper()
-	v := view{job: "node", instance: instance, device: ".*", timeRange: 4 * time.Second, scrape: time.Second}
+	v := view{job: "node", instance: instance, device: ".*", timeRange: 4 * time.Second, scrape: time.Second, width: 4}
 	type query struct {
 		panel
 		target

@@ -39,7 +39,7 @@ func TestWeek(t *testing.T) {
 	}
 	home := view{
 		job: week.Job, instance: week.Home, device: ".*", internet: true,
-		timeRange: 3 * time.Hour, end: week.End(), scrape: week.Step,
+		timeRange: 3 * time.Hour, end: week.End(), scrape: week.Step, width: 500,
 	}
 	look := looker{readDashboard(t), prometheus(lab.StartPrometheusOn(t, data, "global: {}\n"))}
 	t.Run("queries", func(t *testing.T) { testQueries(t, look, home) })
@@ -52,6 +52,9 @@ func TestWeek(t *testing.T) {
 	t.Run("health", func(t *testing.T) { testHealth(t, look, home) })
 	t.Run("two exporters", func(t *testing.T) { testTwoExporters(t, look, home) })
 	t.Run("variables", func(t *testing.T) { testVariables(t, look) })
+	if path := os.Getenv("PICTURE"); path != "" {
+		drawPicture(t, look, home, path)
+	}
 }
 
 // backfillWeek puts the week into the storage of a Prometheus.
@@ -338,7 +341,7 @@ func testNames(t *testing.T, look looker, home view) {
 		return names
 	}
 	want := map[string][]string{
-		week.Renamed: {"work-laptop"}, week.Phone: {"phone"}, week.OtherOne: {"phone"}, week.Nameless: {"unknown"}, week.Gone: {"device-6"},
+		week.Renamed: {"work-laptop"}, week.Phone: {"phone"}, week.OtherOne: {"phone"}, week.Nameless: {"unknown"}, week.Gone: {"old-pc"},
 	}
 	for _, shown := range []struct{ kind, title, ref string }{
 		{"timeseries", "Download and upload by device", "A"},

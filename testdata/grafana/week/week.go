@@ -105,11 +105,16 @@ func Make() *Week {
 	return w
 }
 
+// called are the names of the first devices.
+func called() []string {
+	return []string{"laptop", "phone", "phone", "unknown", "tv", "nas", "old-pc", "tablet", "console", "desktop", "camera", "doorbell", "printer"}
+}
+
 // homeDevice makes the device of a number, as yet without traffic.
 func homeDevice(i int) *device {
 	d := &device{
 		id:    fmt.Sprintf("02:00:5e:10:00:%02x", i),
-		names: []name{{0, fmt.Sprintf("device-%d", i), fmt.Sprintf("192.168.10.%d", 10+i)}},
+		names: []name{{0, fmt.Sprintf("sensor-%d", i), fmt.Sprintf("192.168.10.%d", 10+i)}},
 		last:  scrapes - 1,
 		seen:  End().AddDate(0, -2, i%30),
 		base:  uint64(i) * 1e9,
@@ -117,17 +122,16 @@ func homeDevice(i int) *device {
 	if i == Devices-2 {
 		d.id = Address
 	}
+	if i < len(called()) {
+		d.names[0].client = called()[i]
+	}
 	switch d.id {
 	case Renamed:
-		d.names = []name{{0, "laptop", "192.168.10.10"}, {scrapes / 2, "work-laptop", "192.168.10.10"}}
-	case Phone, OtherOne:
-		d.names[0].client = "phone"
-	case Nameless, Address:
+		d.names = append(d.names, name{scrapes / 2, "work-laptop", d.names[0].ip})
+	case Address:
 		d.names[0].client = "unknown"
 	case Readdress:
 		d.names = append(d.names, name{scrapes / 2, d.names[0].client, "192.168.10.250"})
-	case NAS:
-		d.names[0].client = "nas"
 	case Gone:
 		d.last = back(48 * time.Hour)
 	case New:
@@ -146,7 +150,7 @@ func (d *device) move(random *rand.Rand, rank int) {
 	off := scrapes                   // scrape
 	if d.id == Gone {
 		off = back(4 * 24 * time.Hour)
-		fastest *= 2
+		fastest *= 4
 	}
 	burst, speed := 0, 0.0 // scrapes left of it, and bytes in each
 	for direction := range d.total {
@@ -155,7 +159,7 @@ func (d *device) move(random *rand.Rand, rank int) {
 		d.peak[direction] = make([]uint64, scrapes)
 	}
 	for i := range scrapes {
-		if burst == 0 && random.IntN(40) == 0 {
+		if burst == 0 && random.IntN(rarity(at(i))) == 0 {
 			burst, speed = 1+random.IntN(15), fastest*random.Float64()
 		}
 		var moved float64
@@ -180,6 +184,18 @@ func (d *device) move(random *rand.Rand, rank int) {
 			d.peak[direction][i] = grew * 8 / uint64(Step.Seconds()) * 4 / 3
 		}
 	}
+}
+
+// rarity is how many scrapes there are for each burst, on average: fewest in the
+// evening.
+func rarity(t time.Time) int {
+	switch hour := t.Hour(); {
+	case hour < 7:
+		return 150
+	case hour < 17:
+		return 50
+	}
+	return 25
 }
 
 // back is the scrape a while before the end.
