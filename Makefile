@@ -6,7 +6,7 @@
 # make test       runs every check and test
 # make bench      measures runs and their parts
 # make bench-run  measures runs alone, against the project's goals
-# make picture    draws grafana/dashboard.png (it takes python3-matplotlib)
+# make picture    draws grafana/drawing.svg, by the dashboard's queries
 # make fuzz       runs each fuzz target for FUZZTIME
 # make soak       runs the program SOAK_RUNS times while all around it changes
 # make clean      removes what these made
@@ -127,8 +127,9 @@ bench-run: build
 	testdata/lab/needs.sh bash ip unshare
 	testdata/bench/bench.sh ./network-metrics-exporter
 
-picture: build
-	timeout --foreground --signal=KILL 300 testdata/lab/namespaces.sh testdata/grafana/picture.sh ./network-metrics-exporter grafana/dashboard.png
+picture:
+	testdata/lab/needs.sh prometheus promtool
+	PICTURE=$(CURDIR)/grafana/drawing.svg go test -count=1 -run='^TestWeek$$' ./testdata/grafana
 
 soak: build
 	testdata/lab/needs.sh bash dnsmasq ip nft udhcpc

@@ -18,7 +18,7 @@ type drawing struct{ strings.Builder }
 const (
 	ink, dim, paper = "#d8d9da", "#8e8e8e", "#181b1f"
 	left, plot      = 70, 830 // of the graph, in pixels
-	axis, height    = 215, 130
+	axis, height    = 275, 225
 )
 
 func (d *drawing) text(x, y float64, colour, anchor, text string) {
@@ -99,13 +99,13 @@ func (d *drawing) graph(t *testing.T, look looker, home view) {
 		fmt.Fprintf(d, "<rect x=\"920\" y=\"%.0f\" width=\"12\" height=\"12\" fill=\"%s\"/>\n", row-11, l.colour)
 		d.text(940, row, ink, "start", l.name)
 	}
-	for bits := 0.0; bits < highest; bits += 50e6 {
+	for bits := 0.0; bits < highest; bits += 20e6 {
 		fmt.Fprintf(d, "<path d=\"M%d %.1fh%d\" stroke=\"#444\" stroke-width=\"0.5\"/>\n", left, y(bits), plot)
 		d.text(left-8, y(bits)+4, dim, "end", human(bits, "b/s"))
 	}
 	for i, at := range times {
 		if hour := time.Unix(int64(at), 0).UTC(); hour.Minute() == 0 && hour.Hour()%3 == 0 {
-			d.text(x(i), 340, dim, "middle", hour.Format("15:04"))
+			d.text(x(i), 335, dim, "middle", hour.Format("15:04"))
 		}
 	}
 }

@@ -5,6 +5,7 @@ package week
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -117,7 +118,7 @@ func homeDevice(i int) *device {
 		names: []name{{0, fmt.Sprintf("sensor-%d", i), fmt.Sprintf("192.168.10.%d", 10+i)}},
 		last:  scrapes - 1,
 		seen:  End().AddDate(0, -2, i%30),
-		base:  uint64(i) * 1e9,
+		base:  uint64(Devices-i) * 3e8,
 	}
 	if i == Devices-2 {
 		d.id = Address
@@ -146,7 +147,7 @@ func homeDevice(i int) *device {
 // receive for as long as it is there: nothing for most of the time, then for
 // minutes as fast as it can.
 func (d *device) move(random *rand.Rand, rank int) {
-	fastest := 2e9 / float64(2+rank) // bytes in a Step
+	fastest := 2e9 / math.Pow(float64(2+rank), 1.4) // bytes in a Step
 	off := scrapes                   // scrape
 	if d.id == Gone {
 		off = back(4 * 24 * time.Hour)
