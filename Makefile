@@ -21,7 +21,7 @@ OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... $(addprefix ./testdata/,bench grafana lab nix release strict systemd)
+PACKAGES    = ./... $(addprefix ./testdata/,bench grafana grafana/week lab nix release strict systemd)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin

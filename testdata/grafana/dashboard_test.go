@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,22 @@ type dashboard struct {
 type panel struct {
 	Title, Type        string
 	TimeFrom, Interval string
+	GridPos            struct{ X, Y, W, H int }
 	Targets            []target
+	FieldConfig        struct {
+		Defaults  fieldConfig
+		Overrides []struct {
+			Properties []struct {
+				ID    string
+				Value any
+			}
+		}
+	}
+}
+
+type fieldConfig struct {
+	Unit  string
+	Color struct{ Mode string }
 }
 
 type target struct {
@@ -66,6 +82,52 @@ func (p panel) target(t *testing.T, refID string) target {
 	}
 	t.Fatalf("%s: no target %s", p.Title, refID)
 	return target{}
+}
+
+// firstScreen is how many rows of the grid a browser shows at 1080p.
+const firstScreen = 22
+
+// TestDashboardHabits holds all panels to what each of them needs: what is told of
+// now is asked of now, units are decimal, and colours are those of names.
+func TestDashboardHabits(t *testing.T) {
+	t.Parallel()
+	taken := make(map[[2]int]string)
+	for _, p := range readDashboard(t).Panels {
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				if taken[at] != "" || at[0] >= 24 {
+					t.Errorf("%s covers %s, or sticks out", p.Title, taken[at])
+				}
+				taken[at] = p.Title
+			}
+		}
+		if p.GridPos.Y < firstScreen && p.GridPos.Y+p.GridPos.H > firstScreen {
+			t.Errorf("%s is only in part on the first screen", p.Title)
+		}
+		ofNow := p.Type == "stat" || p.Type == "table"
+		for _, target := range p.Targets {
+			if target.Instant != ofNow {
+				t.Errorf("%s %s: instant: %t", p.Title, target.RefID, target.Instant)
+			}
+		}
+		units := []any{p.FieldConfig.Defaults.Unit}
+		for _, override := range p.FieldConfig.Overrides {
+			for _, property := range override.Properties {
+				if property.ID == "unit" {
+					units = append(units, property.Value)
+				}
+			}
+		}
+		for _, unit := range units {
+			if slices.Contains([]any{"bytes", "kbytes", "mbytes", "gbytes", "binbps", "binBps"}, unit) {
+				t.Errorf("%s: the unit %v is of powers of 1024", p.Title, unit)
+			}
+		}
+		if mode := p.FieldConfig.Defaults.Color.Mode; p.Type == "timeseries" && mode != "palette-classic-by-name" {
+			t.Errorf("%s: colours by %q", p.Title, mode)
+		}
+	}
 }
 
 // view is what somebody has chosen at the top of the dashboard, and when.

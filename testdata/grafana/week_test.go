@@ -49,6 +49,7 @@ func TestWeek(t *testing.T) {
 	t.Run("peaks", func(t *testing.T) { testPeaks(t, look, home, w) })
 	t.Run("names", func(t *testing.T) { testNames(t, look, home) })
 	t.Run("filter", func(t *testing.T) { testFilter(t, look, home) })
+	t.Run("no local traffic", func(t *testing.T) { testNoLocal(t, look, home) })
 	t.Run("health", func(t *testing.T) { testHealth(t, look, home) })
 	t.Run("two exporters", func(t *testing.T) { testTwoExporters(t, look, home) })
 	t.Run("variables", func(t *testing.T) { testVariables(t, look) })
@@ -156,7 +157,7 @@ func (l looker) one(t *testing.T, v view, kind, title, refID string) float64 {
 // testQueries wants an answer to every query, whatever the time range, and none
 // that is too long to be looked at.
 func testQueries(t *testing.T, look looker, home view) {
-	most := map[string]int{"stat": 1, "gauge": 1, "timeseries": 12, "state-timeline": 24, "table": week.Devices + 1}
+	most := map[string]int{"stat": 1, "timeseries": 12, "state-timeline": 24, "table": week.Devices + 1}
 	for _, home.timeRange = range []time.Duration{15 * time.Minute, 24 * time.Hour, 7 * 24 * time.Hour} {
 		for _, p := range look.Panels {
 			for _, target := range p.Targets {
@@ -381,6 +382,30 @@ func testFilter(t *testing.T, look looker, home view) {
 	}
 }
 
+// testNoLocal wants all traffic to be internet traffic where local traffic is not
+// told apart.
+func testNoLocal(t *testing.T, look looker, home view) {
+	home.instance = week.Frozen
+	for _, p := range look.Panels {
+		for _, target := range p.Targets {
+			shown := func(v view) string { return fmt.Sprint(v.ask(t, look.prometheus, p, target)) }
+			all := home
+			all.internet = false
+			if diff := gocmp.Diff(shown(all), shown(home)); diff != "" {
+				t.Errorf("%s %s: all and internet traffic (-all +internet):\n%s", p.Title, target.RefID, diff)
+			}
+		}
+	}
+	for _, shown := range []struct{ kind, title, ref string }{
+		{"timeseries", "Download and upload by device", "A"}, {"timeseries", "Traffic per day by device", "A"},
+		{"table", "Devices", "D"}, {"table", "Devices", "E"}, {"table", "Last 30 days", "B"},
+	} {
+		if got := len(look.at(t, home, shown.kind, shown.title, shown.ref)); got != 2 {
+			t.Errorf("%s %s: %d devices, want 2", shown.title, shown.ref, got)
+		}
+	}
+}
+
 // testHealth wants nothing green that is not well.
 func testHealth(t *testing.T, look looker, home view) {
 	const ok, gone, still = 1, -1, -2
@@ -395,7 +420,7 @@ func testHealth(t *testing.T, look looker, home view) {
 	}
 	home.instance = week.Dead
 	for _, p := range look.Panels {
-		if p.Type != "stat" && p.Type != "gauge" || p.Title == "Exporter" {
+		if p.Type != "stat" || p.Title == "Exporter" {
 			continue
 		}
 		for _, target := range p.Targets {

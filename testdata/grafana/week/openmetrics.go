@@ -94,7 +94,14 @@ func (t target) writeTraffic(w *writer) {
 	}
 }
 
+// countsLocal reports whether local traffic is told apart, which the layout "rules"
+// does not.
+func (t target) countsLocal() bool { return t.instance != Frozen }
+
 func (t target) writeLocal(w *writer) {
+	if !t.countsLocal() {
+		return
+	}
 	for _, d := range t.devices {
 		w.byDirection(t, "device_local_traffic_bytes_total", "", d, 7*24*time.Hour, func(direction, scrape int) float64 {
 			return float64(d.local[direction][scrape])
@@ -158,6 +165,9 @@ func (t target) writeNow(w *writer) {
 			return float64(d.peak[direction][scrape])
 		})
 		for scope, bytes := range map[string]*[2][]uint64{"all": &d.total, "local": &d.local} {
+			if scope == "local" && !t.countsLocal() {
+				continue
+			}
 			w.byDirection(t, "device_period_bytes", fmt.Sprintf(`,period="current",scope=%q`, scope), d, nowSince,
 				func(direction, scrape int) float64 {
 					return float64(bytes[direction][scrape] - bytes[direction][max(period, d.first)])
@@ -204,7 +214,11 @@ func (t target) writeRouter(w *writer) {
 	constant("network_metrics_exporter_accounting_resets_total", "", 1)
 	constant("network_metrics_exporter_accounting_repairs_total", "", 2)
 	constant("network_metrics_exporter_accounting_full", "", 0)
-	constant("network_metrics_exporter_accounting_info", `layout="sets"`, 1)
+	layout := "sets"
+	if !t.countsLocal() {
+		layout = "rules"
+	}
+	constant("network_metrics_exporter_accounting_info", fmt.Sprintf("layout=%q", layout), 1)
 	constant("network_metrics_exporter_flowtable_active", "", 0)
 	constant("network_metrics_exporter_conntrack_age_seconds", "", 0)
 	constant("network_metrics_exporter_state_losses_total", "", 0)

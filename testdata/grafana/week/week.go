@@ -30,7 +30,7 @@ const (
 const (
 	Home   = "home"
 	Dead   = "cabin"  // nothing was scraped in the last hour
-	Frozen = "garage" // its file has not been replaced in the last ten minutes
+	Frozen = "garage" // its file has not been replaced in the last ten minutes, and has no local traffic
 )
 
 // Devices of Home that are of interest. All others have a name of their own.
@@ -148,7 +148,7 @@ func homeDevice(i int) *device {
 // minutes as fast as it can.
 func (d *device) move(random *rand.Rand, rank int) {
 	fastest := 2e9 / math.Pow(float64(2+rank), 1.4) // bytes in a Step
-	off := scrapes                   // scrape
+	off := scrapes                                  // scrape
 	if d.id == Gone {
 		off = back(4 * 24 * time.Hour)
 		fastest *= 4
