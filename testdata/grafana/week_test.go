@@ -39,7 +39,7 @@ func TestWeek(t *testing.T) {
 	}
 	home := view{
 		job: week.Job, instance: week.Home, device: ".*", internet: true,
-		timeRange: 3 * time.Hour, end: week.End(), scrape: week.Step, width: 500,
+		timeRange: 3 * time.Hour, end: week.End(), scrape: week.Step, width: 300,
 	}
 	look := looker{readDashboard(t), prometheus(lab.StartPrometheusOn(t, data, "global: {}\n"))}
 	t.Run("queries", func(t *testing.T) { testQueries(t, look, home) })
@@ -418,14 +418,22 @@ func testHealth(t *testing.T, look looker, home view) {
 			t.Errorf("%s: exporter %v, want %v", instance, got, want)
 		}
 	}
-	home.instance = week.Dead
-	for _, p := range look.Panels {
-		if p.Type != "stat" || p.Title == "Exporter" {
-			continue
+	for instance, known := range map[string][]string{week.Dead: {"Exporter"}, week.Frozen: {"Exporter", "This month"}} {
+		home.instance = instance
+		var shown []string
+		for _, p := range look.Panels {
+			for _, target := range p.Targets {
+				if p.Type == "stat" && len(home.ask(t, look.prometheus, p, target)) > 0 {
+					shown = append(shown, p.Title)
+				}
+			}
 		}
-		for _, target := range p.Targets {
-			if answer := home.ask(t, look.prometheus, p, target); len(answer) > 0 {
-				t.Errorf("%s says %v of a router that has been gone for an hour", p.Title, answer)
+		if diff := gocmp.Diff(known, slices.Compact(shown)); diff != "" {
+			t.Errorf("%s: what is said to be so now (-want +got):\n%s", instance, diff)
+		}
+		for _, ref := range []string{"A", "B", "C", "G"} {
+			if answer := look.at(t, home, "table", "Devices", ref); len(answer) > 0 {
+				t.Errorf("%s: the table says %v", instance, answer)
 			}
 		}
 	}
