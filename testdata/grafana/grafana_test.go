@@ -33,8 +33,8 @@ const dirEnv = "GRAFANA_TEST_DIR"
 // is asked of made-up data until it does.
 const withDevices = false
 
-// patience bounds each wait; it is far longer than any takes.
-const patience = 40 * time.Second
+// waitLimit bounds each wait; it is far longer than any takes.
+const waitLimit = 40 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(withProgram(m.Run)) }
 
@@ -112,22 +112,22 @@ func (r *router) line(t *testing.T, name string) (text string, value float64, at
 	return string(content), value, at
 }
 
-// read gives a value of the .prom file.
-func (r *router) read(t *testing.T, name string) float64 {
+// value returns a value of the .prom file.
+func (r *router) value(t *testing.T, name string) float64 {
 	t.Helper()
 	_, value, _ := r.line(t, name)
 	return value
 }
 
-// say puts another value into the .prom file.
-func (r *router) say(t *testing.T, name string, value float64) {
+// setValue puts another value into the .prom file.
+func (r *router) setValue(t *testing.T, name string, value float64) {
 	t.Helper()
 	text, _, at := r.line(t, name)
 	r.write(t, "textfile/network_metrics.prom", text[:at[2]]+fmt.Sprint(value)+text[at[3]:])
 }
 
-// meet lets a device come that nobody has named.
-func (r *router) meet(t *testing.T) {
+// addGuest adds a device that has no name.
+func (r *router) addGuest(t *testing.T) {
 	t.Helper()
 	if r.guests == 140 {
 		return // the network is full
@@ -137,8 +137,8 @@ func (r *router) meet(t *testing.T) {
 	r.guests++
 }
 
-// part lets all guests go.
-func (r *router) part(t *testing.T) {
+// removeGuests removes them all.
+func (r *router) removeGuests(t *testing.T) {
 	t.Helper()
 	for ; r.guests > 0; r.guests-- {
 		lab.Command(t, "ip", "neigh", "del", guest(r.guests-1), "dev", "br-lan")
@@ -171,9 +171,9 @@ func config(t *testing.T, targets map[string]string, hurry *strings.Replacer) st
 	return c.String()
 }
 
-// inAHurry makes a minute of the rules a moment, and of their thresholds what
+// hurried makes a minute of the rules a moment, and of their thresholds what
 // the lab can reach.
-func inAHurry(conntrack, clients float64) *strings.Replacer {
+func hurried(conntrack, clients float64) *strings.Replacer {
 	return strings.NewReplacer(
 		"interval: 1m", "interval: 500ms",
 		"for: 5m", "for: 1s", "for: 10m", "for: 1s",
@@ -208,7 +208,7 @@ func (p prometheus) get(t *testing.T, path string, query url.Values, data any) {
 	}
 }
 
-// query gives what an expression was at a time.
+// query returns what an expression was at a time.
 func (p prometheus) query(t *testing.T, expr string, at time.Time) []series {
 	t.Helper()
 	var vector struct{ Result []series }
@@ -216,7 +216,7 @@ func (p prometheus) query(t *testing.T, expr string, at time.Time) []series {
 	return vector.Result
 }
 
-// labelValues gives those of the series that a selector finds.
+// labelValues returns those of the series that a selector finds.
 func (p prometheus) labelValues(t *testing.T, label, selector string, from, to time.Time) []string {
 	t.Helper()
 	var values []string
@@ -224,7 +224,7 @@ func (p prometheus) labelValues(t *testing.T, label, selector string, from, to t
 	return values
 }
 
-// alerts gives the names of those that fire.
+// alerts returns the names of those that fire.
 func (p prometheus) alerts(t *testing.T) []string {
 	t.Helper()
 	var data struct {
@@ -280,7 +280,7 @@ func (p prometheus) mustAnswer(t *testing.T, instance string, tick func()) {
 // until lets time go by, a tick at a time, until nothing is missing.
 func until(t *testing.T, tick func(), missing func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(waitLimit); ; {
 		tick()
 		report := missing()
 		if report == "" {
@@ -302,8 +302,8 @@ func TestDashboardAndRules(t *testing.T) {
 		r := newRouter(t, lan, t.TempDir())
 		r.run(t)
 		const flows, guests = 50, 3
-		hurry := inAHurry((r.read(t, "network_conntrack_entries")+flows/2)/r.read(t, "network_conntrack_limit"),
-			r.read(t, "network_clients_known")+guests-1)
+		hurry := hurried((r.value(t, "network_conntrack_entries")+flows/2)/r.value(t, "network_conntrack_limit"),
+			r.value(t, "network_clients_known")+guests-1)
 		targets := map[string]string{"one": lab.StartNodeExporter(t, filepath.Dir(r.prom()))}
 		p := prometheus(lab.StartPrometheus(t, config(t, targets, hurry)))
 
@@ -345,22 +345,22 @@ func TestDashboardAndRules(t *testing.T) {
 		r.write(t, "state/ledger", "damaged")
 		until(t, func() {
 			r.flow.Send(t, 1000, 1400)
-			r.meet(t)
+			r.addGuest(t)
 			r.run(t, "--accounting=off", "--leases=/run/none")
 			// A kernel may be without flowtables (CONFIG_NF_FLOW_TABLE): what the
 			// program says where there is one is put in its mouth.
-			r.say(t, "network_metrics_exporter_flowtable_active", 1)
+			r.setValue(t, "network_metrics_exporter_flowtable_active", 1)
 		}, fires(append([]string{"NetworkAccountingFull", "NetworkConntrackNearlyFull", "NetworkDevicesNearLimit",
 			"NetworkFlowtableHidesTraffic", "NetworkMetricsSourceFailing", "NetworkStateLost"},
 			ofDevices("NetworkDeviceTrafficHigh", "NetworkNewDevice")...)...))
 
 		lab.Nft(t, "delete table inet network_metrics")
 		p.mustAnswer(t, "one", func() {
-			r.meet(t)
+			r.addGuest(t)
 			r.run(t)
 		})
 		lab.Command(t, "conntrack", "-F")
-		r.part(t)
+		r.removeGuests(t)
 		forgetful := func() { r.run(t, "--forget-after=1s") } // or the guests would count for a week
 		until(t, forgetful, resolved)
 
@@ -388,7 +388,7 @@ func TestDashboardAndRules(t *testing.T) {
 	})
 }
 
-// ofDevices gives these alerts if the program writes what they ask for.
+// ofDevices returns these alerts if the program writes what they ask for.
 func ofDevices(alerts ...string) []string {
 	if withDevices {
 		return alerts
@@ -415,7 +415,7 @@ func TestManyRouters(t *testing.T) {
 						if _, err := os.Stat(done); err == nil {
 							return
 						}
-						r.meet(t)
+						r.addGuest(t)
 						r.run(t)
 						time.Sleep(500 * time.Millisecond)
 					}
@@ -437,7 +437,7 @@ func TestManyRouters(t *testing.T) {
 			targets[name] = lab.StartNodeExporter(t, textfile)
 		}
 		central := prometheus(lab.StartPrometheus(t, "global: {}\n"))
-		branch := prometheus(lab.StartPrometheus(t, config(t, targets, inAHurry(0.8, 900))+
+		branch := prometheus(lab.StartPrometheus(t, config(t, targets, hurried(0.8, 900))+
 			fmt.Sprintf("remote_write: [{url: 'http://%s/api/v1/write'}]\n", central)))
 		for _, p := range []prometheus{branch, central} {
 			for name, n := range packets {

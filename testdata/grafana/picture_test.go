@@ -49,7 +49,7 @@ type layer struct {
 	down, up     map[float64]float64
 }
 
-// layers gives those of the first graph, everything else the last.
+// layers returns those of the first graph, everything else the last.
 func layers(t *testing.T, look looker, home view) []layer {
 	t.Helper()
 	const title = "Download and upload by device"

@@ -137,14 +137,14 @@ type looker struct {
 	prometheus
 }
 
-// at gives what a target of a panel shows.
+// at returns what a target of a panel shows.
 func (l looker) at(t *testing.T, v view, kind, title, refID string) []series {
 	t.Helper()
 	p := l.panel(t, kind, title)
 	return v.ask(t, l.prometheus, p, p.target(t, refID))
 }
 
-// one gives the value of a target that shows a single one.
+// one returns the value of a target that shows a single one.
 func (l looker) one(t *testing.T, v view, kind, title, refID string) float64 {
 	t.Helper()
 	answer := l.at(t, v, kind, title, refID)

@@ -23,7 +23,7 @@ type target struct {
 	first int // scrape
 }
 
-// targets are those of Prometheus.
+// targets returns those of Prometheus.
 func (w *Week) targets() []target {
 	return []target{
 		{Job, w.routers[0], 0},
@@ -33,7 +33,7 @@ func (w *Week) targets() []target {
 	}
 }
 
-// Files are the parts of the week as OpenMetrics text, about as long each, to be
+// Files returns the parts of the week as OpenMetrics text, about as long each, to be
 // read side by side.
 func (w *Week) Files() map[string]func(io.Writer) error {
 	return map[string]func(io.Writer) error{

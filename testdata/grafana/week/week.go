@@ -50,13 +50,13 @@ const (
 // NewBefore is what New had received before its first scrape.
 const NewBefore = 500e6
 
-// End is when the week ends, in the middle of a day and of a period.
+// End returns when the week ends, in the middle of a day and of a period.
 func End() time.Time { return time.Date(2026, 3, 11, 18, 0, 0, 0, time.UTC) }
 
-// PeriodStart is when the current period began, within the week.
+// PeriodStart returns when the current period began, within the week.
 func PeriodStart() time.Time { return time.Date(2026, 3, 6, 0, 0, 0, 0, time.UTC) }
 
-// Directions are the values of the label direction: to the device, and from it.
+// Directions returns the values of the label direction: to the device, and from it.
 func Directions() []string { return []string{"rx", "tx"} }
 
 // Week is the made-up data. The same data is made each time.
@@ -106,7 +106,7 @@ func Make() *Week {
 	return w
 }
 
-// called are the names of the first devices.
+// called returns the names of the first devices.
 func called() []string {
 	return []string{"laptop", "phone", "phone", "unknown", "tv", "nas", "old-pc", "tablet", "console", "desktop", "camera", "doorbell", "printer"}
 }
@@ -187,7 +187,7 @@ func (d *device) move(random *rand.Rand, rank int) {
 	}
 }
 
-// rarity is how many scrapes there are for each burst, on average: fewest in the
+// rarity returns how many scrapes there are for each burst, on average: fewest in the
 // evening.
 func rarity(t time.Time) int {
 	switch hour := t.Hour(); {
@@ -199,13 +199,13 @@ func rarity(t time.Time) int {
 	return 25
 }
 
-// back is the scrape a while before the end.
+// back returns the scrape a while before the end.
 func back(d time.Duration) int { return scrapes - 1 - int(d/Step) }
 
-// at is when a scrape was made.
+// at returns when a scrape was made.
 func at(scrape int) time.Time { return End().Add(-Step * time.Duration(scrapes-1-scrape)) }
 
-// scrape is the last one that was made by a time of the week.
+// scrape returns the last one that was made by a time of the week.
 func scrape(t time.Time) int {
 	return min(max(scrapes-1-int((End().Sub(t)+Step-1)/Step), 0), scrapes-1)
 }
@@ -213,10 +213,10 @@ func scrape(t time.Time) int {
 // Traffic is an amount of bytes.
 type Traffic struct{ All, Local uint64 }
 
-// Internet is what is not local.
+// Internet returns what is not local.
 func (t Traffic) Internet() float64 { return float64(t.All - t.Local) }
 
-// Moved is what a device of Home moved in a direction between two times of the
+// Moved returns what a device of Home moved in a direction between two times of the
 // week, from its first scrape to its last.
 func (w *Week) Moved(id, direction string, from, to time.Time) Traffic {
 	d := w.device(id)
@@ -228,7 +228,7 @@ func (w *Week) Moved(id, direction string, from, to time.Time) Traffic {
 	return Traffic{d.total[i][last] - d.total[i][first], d.local[i][last] - d.local[i][first]}
 }
 
-// Peak is the highest rate of a device of Home, in bits per second, since a time
+// Peak returns the highest rate of a device of Home, in bits per second, since a time
 // of the week.
 func (w *Week) Peak(id, direction string, since time.Time) float64 {
 	return float64(slices.Max(w.device(id).peak[slices.Index(Directions(), direction)][scrape(since):]))
@@ -239,7 +239,7 @@ func (w *Week) device(id string) *device {
 	return devices[slices.IndexFunc(devices, func(d *device) bool { return d.id == id })]
 }
 
-// IDs are the devices of Home, Other the last.
+// IDs returns the devices of Home, Other the last.
 func (w *Week) IDs() []string {
 	var ids []string
 	for _, d := range w.routers[0].devices {
