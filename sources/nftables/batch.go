@@ -31,12 +31,9 @@ func (b *batch) add(message, flags uint16, encode func(*netlink.Encoder)) {
 	b.changes = append(b.changes, m)
 }
 
-// of adds what do adds, all of it to one table. It refuses to change one that
-// only another program can change.
-func (b *batch) of(c contents, do func()) error {
-	before := len(b.changes)
-	do()
-	if len(b.changes) > before && c.table != nil && c.flags&tableOwner != 0 {
+// checkOwned refuses to change a table that only another program can change.
+func (b *batch) checkOwned(c contents) error {
+	if len(b.changes) > 0 && c.isOwned() {
 		return fmt.Errorf(`table inet %s has "flags owner": only the program that made it can change it; choose another --accounting`, c.name)
 	}
 	return nil

@@ -148,12 +148,8 @@ func Teardown() error {
 			return err
 		}
 		var b batch
-		if err := b.of(r.own, func() { b.removeSets(r.own) }); err != nil {
-			return err
-		}
-		if err := b.of(r.filter, func() { b.removeRules(r.filter) }); err != nil {
-			return err
-		}
+		b.removeSets(r.own)
+		b.removeRules(r.filter)
 		_, err = b.commit(k, generation)
 		return err
 	})

@@ -2,7 +2,6 @@ package nftables
 
 import (
 	"bytes"
-	"net/netip"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -23,6 +22,8 @@ type rule struct {
 	handle    uint64
 	comment   string
 	hidden    string        // what only we write: see udataMark
+	client    client        // whom the comment says that it counts
+	named     bool          // whether the comment says so
 	counts    bool          // has a counter
 	traffic   state.Traffic // that of the first counter: of two, both count the same
 	jump      string        // the chain that it jumps or goes to
@@ -31,28 +32,27 @@ type rule struct {
 	conntrack bool          // makes the kernel track connections
 }
 
-// client returns whom the rule counts.
-func (r *rule) client() (addr netip.Addr, d state.Direction, ok bool) {
-	if !r.counts {
-		return netip.Addr{}, 0, false
-	}
-	return parseComment(r.comment)
-}
+// countsClient reports whether the rule counts somebody.
+func (r *rule) countsClient() bool { return r.named && r.counts }
 
-// parseRule decodes the attributes of NFT_MSG_NEWRULE.
-func parseRule(family uint8, attrs []byte) (rule, error) {
+// ruleParser decodes rules, one after the other of which have much in common.
+type ruleParser struct{ table, chain, hidden string }
+
+// parse decodes the attributes of NFT_MSG_NEWRULE.
+func (p *ruleParser) parse(family uint8, attrs []byte) (rule, error) {
 	r := rule{family: family}
 	var err error
 	for typ, value := range netlink.Attributes(attrs, &err) {
 		switch typ {
 		case unix.NFTA_RULE_TABLE:
-			r.table = value.Text()
+			r.table = again(&p.table, bytes.TrimSuffix(value.Bytes, []byte{0}))
 		case unix.NFTA_RULE_CHAIN:
-			r.chain = value.Text()
+			r.chain = again(&p.chain, bytes.TrimSuffix(value.Bytes, []byte{0}))
 		case unix.NFTA_RULE_HANDLE:
 			r.handle = value.Uint64()
 		case unix.NFTA_RULE_USERDATA:
-			r.comment, r.hidden = comment(value.Bytes), string(udata(value.Bytes, udataMark))
+			r.comment, r.hidden = comment(value.Bytes), again(&p.hidden, udata(value.Bytes, udataMark))
+			r.client.addr, r.client.direction, r.named = parseComment(r.comment)
 		case unix.NFTA_RULE_EXPRESSIONS:
 			for _, expression := range value.Nested() {
 				r.addExpression(expression)
@@ -60,6 +60,14 @@ func parseRule(family uint8, attrs []byte) (rule, error) {
 		}
 	}
 	return r, err
+}
+
+// again returns the text as a string, the same one if it was the last one too.
+func again(last *string, text []byte) string {
+	if *last != string(text) {
+		*last = string(text)
+	}
+	return *last
 }
 
 // addExpression decodes what counts and what decides the way of a packet.

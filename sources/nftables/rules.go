@@ -142,6 +142,9 @@ func (c contents) ownRules() []rule {
 
 // removeRules takes away what of the layout is there and ours.
 func (b *batch) removeRules(filter contents) {
+	if filter.isOwned() {
+		return
+	}
 	deleted := 0 // chains
 	jumping := ourJumps(filter.rules[forwardChain])
 	for _, r := range jumping {

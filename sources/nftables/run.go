@@ -107,13 +107,14 @@ func (c *change) toRules(k kernel, s *ruleset, p Plan) error {
 		return err
 	}
 	c.full, c.restored = repair.full, repair.restored
-	err = c.of(s.filter, func() { c.repairRules(s.filter, repair, p.Owner) })
-	if err != nil {
+	c.repairRules(s.filter, repair, p.Owner)
+	if err := c.checkOwned(s.filter); err != nil {
 		return err
 	}
 	before := len(c.changes)
-	if err := c.of(s.own, func() { c.removeSets(s.own) }); err != nil || len(c.changes) == before {
-		return err
+	c.removeSets(s.own)
+	if len(c.changes) == before {
+		return nil
 	}
 	a, _, err := readSets(k, s.own, p.Last, nil)
 	if err != nil {
@@ -128,11 +129,13 @@ func (c *change) toSets(k kernel, s *ruleset, p Plan) error {
 		return err
 	}
 	repair := planSets(s.own, p)
-	if err := c.of(s.own, func() { c.repairSets(s.own, repair, p.Clients) }); err != nil {
+	c.repairSets(s.own, repair, p.Clients)
+	if err := c.checkOwned(s.own); err != nil {
 		return err
 	}
-	if err := c.of(s.filter, func() { c.removeRules(s.filter) }); err != nil || len(c.changes) == 0 {
-		return err
+	c.removeRules(s.filter)
+	if len(c.changes) == 0 {
+		return nil
 	}
 	replaced, err := repair.replaced(k, s.own, p.Last)
 	c.replaced = merge(replaced, s.filter.ruleCounters(s.filter.ownRules()))

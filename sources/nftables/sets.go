@@ -234,7 +234,7 @@ func (b *batch) addClients(c clientSet, id uint32, clients []netip.Addr) {
 // removeSets takes away what of the layout is there and ours.
 func (b *batch) removeSets(own contents) {
 	switch {
-	case own.table == nil, checkSets(own) != nil && !own.ours:
+	case own.table == nil, own.isOwned(), checkSets(own) != nil && !own.ours:
 		return
 	case own.foreign() == "":
 		b.deleteTable(ownTable)

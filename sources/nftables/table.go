@@ -24,6 +24,10 @@ type table struct {
 	ours   bool   // bears our mark
 }
 
+// isOwned reports whether another program alone can change the table, so that
+// nothing in it is ours.
+func (t *table) isOwned() bool { return t != nil && t.flags&tableOwner != 0 }
+
 // parseTable decodes the attributes of NFT_MSG_NEWTABLE.
 func parseTable(family uint8, attrs []byte) (table, error) {
 	t := table{family: family}
