@@ -229,6 +229,9 @@ func damages(t *testing.T, layout state.Layout) map[string]string {
 		table, free = filterTable, "flush chain inet filter forward\n"
 	}
 	list["table"] = "delete table inet " + table
+	if layout != state.Rules {
+		list["table at work"] = "add table inet " + table + " { flags dormant; }"
+	}
 	chain := ""
 	for line := range strings.SplitSeq(lab.Command(t, "nft", "--handle", "list", "table", "inet", table), "\n") {
 		handle := regexp.MustCompile(`# handle (\d+)$`).FindStringSubmatch(line)
@@ -245,7 +248,7 @@ func damages(t *testing.T, layout state.Layout) map[string]string {
 			list["rule "+chain+" "+line] = "delete rule inet " + table + " " + chain + " handle " + handle[1]
 		}
 	}
-	if want := map[state.Layout]int{state.Sets: 2 + 4 + 2*3 + 12, state.Flows: 2 + 4 + 2*3 + 13, state.Rules: 2 + 2*2 + 12 + 1}[layout]; len(list) != want {
+	if want := map[state.Layout]int{state.Sets: 3 + 4 + 2*3 + 12, state.Flows: 3 + 4 + 2*3 + 13, state.Rules: 2 + 2*2 + 12 + 1}[layout]; len(list) != want {
 		t.Fatalf("%d things to take away, want %d: %v", len(list), want, list)
 	}
 	return list
