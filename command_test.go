@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/state/store"
 	"network-metrics-exporter/testdata/lab"
 )
 
@@ -109,6 +110,33 @@ func TestFirstRunByHand(t *testing.T) {
 	})
 }
 
+// TestRunByHandAfterDamage does nothing, as nobody knows what the timer set up.
+func TestRunByHandAfterDamage(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		i.run(t)
+		for path := range files(t, filepath.Dir(i.ledger())) {
+			if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() && os.WriteFile(path, []byte("damaged"), 0o600) != nil {
+				t.Fatal(path, err)
+			}
+		}
+		before := files(t, i.dir)
+		var stdout, stderr bytes.Buffer
+		status := run(i.args()[1:], &stdout, &stderr)
+		if log := stderr.String(); status != failed || !strings.Contains(log, "command sample") || strings.Count(log, "\n") != 1 {
+			t.Errorf("exit status %d, want %d and a line that names sample:\n%s", status, failed, log)
+		}
+		if diff := cmp.Diff(before, files(t, i.dir)); diff != "" {
+			t.Errorf("files (-before +after):\n%s", diff)
+		}
+		i.runLogging(t)
+		if log, status := stderr.String(), run(i.args()[1:], &stdout, &stderr); status != published {
+			t.Errorf("after a sample: exit status %d: %s", status, log)
+		}
+	})
+}
+
 // TestRootBecomesOwner runs the program as root where the state directory belongs to
 // a service, in a user namespace that has other users.
 func TestRootBecomesOwner(t *testing.T) {
@@ -195,4 +223,36 @@ func TestRootBecomesOwner(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFlagOfAnotherVersion leaves a flag in the state that this version does not
+// have, as a newer one does.
+func TestFlagOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		i.run(t, "--interval=7")
+		dir, err := store.Place{Dir: filepath.Dir(i.ledger())}.Open(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger, err := dir.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger.Settings = append([]string{"--colour=red"}, ledger.Settings...)
+		if err := errors.Join(dir.Save(ledger), dir.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"show", "check", "teardown", ""} {
+			args := append(strings.Fields(command), "--state-dir="+filepath.Dir(i.ledger()), "--output=-")
+			var stdout, stderr bytes.Buffer
+			if status := run(args, &stdout, &stderr); command != "check" && status != published {
+				t.Errorf("%q: exit status %d", command, status)
+			}
+			if log := stderr.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "--colour=red") {
+				t.Errorf("%q: want one line that names the flag:\n%s", command, log)
+			}
+		}
+	})
 }

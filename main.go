@@ -66,8 +66,9 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	last           *state.Ledger // what the last run left, for all commands but sample
-	lastErr        error         // why it is not known
+	processes      []health.Process // of Check
+	last           *state.Ledger    // what the last run left, for all commands but sample
+	lastErr        error            // why it is not known
 }
 
 // run does what the command line says and returns the exit status.
@@ -84,6 +85,9 @@ func (e *exporter) run(args []string) int {
 	case e.Version:
 		fmt.Fprintln(e.stdout, version.Print(settings.Program))
 		return published
+	}
+	if e.Command == settings.Check {
+		e.processes = health.Processes() // while root may look at those of others
 	}
 	if err := e.becomeOwner(e.StateDir); err != nil {
 		return e.refuse(failed, err)
@@ -163,6 +167,10 @@ func (e *exporter) makeDirectories() error {
 
 // sample publishes one file.
 func (e *exporter) sample() error {
+	if e.lastErr != nil { // by hand: it might change what the timer set up
+		e.log.Error("nothing published: only the command sample does without the settings of the last one", "err", e.lastErr)
+		return e.lastErr
+	}
 	wrote, err := e.sampleAndPublish(e.Wait)
 	if err == nil && !wrote {
 		time.Sleep(e.Interval)
@@ -199,7 +207,7 @@ func (e *exporter) show() error {
 			e.log.Warn(string(r.Source)+" fails", "err", r.Err)
 		}
 	}
-	output := terminal.Probe(e.stdout, os.Getenv)
+	output := terminal.Inspect(e.stdout, os.Getenv)
 	options := table.Options{
 		Sort:  table.Sort(e.Sort),
 		Width: output.Width,
@@ -229,6 +237,7 @@ func (e *exporter) check() error {
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
+		Processes:  e.processes,
 		Files:      e.nameFiles(),
 		Sample:     now,
 		Last:       e.last,
@@ -237,7 +246,7 @@ func (e *exporter) check() error {
 	if e.JSON {
 		err = health.WriteJSON(e.stdout, findings)
 	} else {
-		err = health.Write(e.stdout, findings, terminal.Probe(e.stdout, os.Getenv).Color)
+		err = health.Write(e.stdout, findings, terminal.Inspect(e.stdout, os.Getenv).Color)
 	}
 	if slices.ContainsFunc(findings, func(f health.Finding) bool { return f.Status == health.Fail }) {
 		err = errors.Join(err, errors.New("an examination failed"))
@@ -367,7 +376,7 @@ func (e *exporter) publish(report *state.Report) error {
 // if the clocks cannot be read.
 func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = ask(&s, state.Neighbor, e.readLAN)
+	s.LAN = collectFrom(&s, state.Neighbor, e.readLAN)
 	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
@@ -375,11 +384,11 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
 	counter := e.flowCounter(last, begun, scope, instance)
-	s.Conntrack = ask(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
+	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
 	s.Held = held != nil && e.Accounting == state.Flows
-	s.Accounting = ask(&s, state.NFTables, func() (*state.Accounting, error) {
+	s.Accounting = collectFrom(&s, state.NFTables, func() (*state.Accounting, error) {
 		if s.Held {
 			return nil, last.Fault(state.NFTables) // it works as it did
 		}
@@ -399,13 +408,13 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	s.TakeFlows(counter, held, e.Accounting)
-	s.Names = ask(&s, state.DHCP, func() (names []state.NameRecord, err error) {
+	s.Names = collectFrom(&s, state.DHCP, func() (names []state.NameRecord, err error) {
 		names, e.nameFiles, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
 	})
 	if e.ReverseDNS {
 		s.Asked = last.Questions(s.Instant, e.Config)
-		s.Names = append(s.Names, ask(&s, state.DNS, func() ([]state.NameRecord, error) {
+		s.Names = append(s.Names, collectFrom(&s, state.DNS, func() ([]state.NameRecord, error) {
 			if len(s.Asked) == 0 {
 				return nil, last.Fault(state.DNS) // it works as it did
 			}
@@ -456,8 +465,8 @@ func (e *exporter) account(plan nftables.Plan) (*state.Accounting, error) {
 	return ruleset.Accounting, ruleset.Fault
 }
 
-// ask asks a source and notes how that went.
-func ask[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
+// collectFrom asks a source and notes how that went.
+func collectFrom[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
 	start := time.Now()
 	got, err := read()
 	s.Results = append(s.Results, state.SourceResult{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})

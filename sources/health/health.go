@@ -40,7 +40,8 @@ type Machine struct {
 	Networks         []netip.Prefix // as given by --network
 	Accounting       state.Layout
 	Output, StateDir string
-	Port             uint16 // where node_exporter serves nothing but our file
+	Port             uint16    // where node_exporter serves nothing but our file
+	Processes        []Process // as Processes found them
 	Files            []NameFile
 	Sample           *state.Sample // of this moment
 	Last             *state.Ledger // of the last run

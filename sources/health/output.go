@@ -85,7 +85,7 @@ func (m Machine) reader() []Finding {
 		return []Finding{warn(name, "--output=PATH", "node_exporter passes %s by: its name does not end in .prom", m.Output)}
 	}
 	who, err := "everybody", user{}.canRead(m.Output)
-	for _, p := range processes("node_exporter", "prometheus-node-exporter") {
+	for _, p := range m.named(readers) {
 		who = fmt.Sprintf("node_exporter (process %d, user %d)", p.pid, p.uid)
 		if err = p.canRead(m.Output); err == nil {
 			break // which one is to read it, nobody knows

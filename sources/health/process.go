@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// process is a program that runs.
-type process struct {
-	pid int
+// Process is a program that runs, of those that an examination looks for.
+type Process struct {
+	name string // as /proc/PID/comm has it
+	pid  int
 	user
 }
 
@@ -18,22 +19,28 @@ type process struct {
 // linux/sched.h without the NUL.
 const maxComm = 15
 
-// processes finds programs by their names, in this network namespace: those of
-// others, in containers say, have nothing to do with this machine's clients, and
-// those that may not be looked at are taken for such.
-func processes(names ...string) []process {
-	for i, name := range names {
-		names[i] = name[:min(len(name), maxComm)]
-	}
+// The programs that an examination looks for.
+var (
+	readers   = []string{"node_exporter", "prometheus-node-exporter"[:maxComm]}
+	resetters = []string{"nlbwmon"}
+)
+
+// Processes finds, by their names, the programs in this network namespace that an
+// examination looks for: those of others, in containers say, have nothing to do
+// with this machine's clients, and those that may not be looked at are taken for
+// such. So whoever has the right to look at everybody's has to call it before that
+// is given up.
+func Processes() []Process {
 	own, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		return nil
 	}
-	var found []process
+	var found []Process
 	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
 	for _, path := range paths {
 		comm, err := os.ReadFile(path + "/comm")
-		if err != nil || !slices.Contains(names, strings.TrimSuffix(string(comm), "\n")) {
+		name := strings.TrimSuffix(string(comm), "\n")
+		if err != nil || !slices.Contains(readers, name) && !slices.Contains(resetters, name) {
 			continue
 		}
 		network, err := os.Readlink(path + "/ns/net")
@@ -48,9 +55,14 @@ func processes(names ...string) []process {
 		if err != nil {
 			continue
 		}
-		found = append(found, process{pid, parseUser(string(status))})
+		found = append(found, Process{name, pid, parseUser(string(status))})
 	}
 	return found
+}
+
+// named returns the processes of some names.
+func (m Machine) named(names []string) []Process {
+	return slices.DeleteFunc(slices.Clone(m.Processes), func(p Process) bool { return !slices.Contains(names, p.name) })
 }
 
 // parseUser takes who a process runs as from /proc/PID/status (proc(5)): file
@@ -84,7 +96,7 @@ func numbers(text string) (ns []uint32) {
 // others looks for programs that spoil what they share with others.
 func (m Machine) others() []Finding {
 	const name = "nlbwmon"
-	for _, p := range processes("nlbwmon") {
+	for _, p := range m.named(resetters) {
 		return []Finding{warn(name, "systemctl disable --now nlbwmon, or let it be",
 			"nlbwmon (process %d) zeroes the counters of conntrack, under every other program that reads them", p.pid)}
 	}

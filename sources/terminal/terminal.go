@@ -18,10 +18,10 @@ type Output struct {
 	Color    bool // whether it shows colours, by the sequences of ECMA-48
 }
 
-// Probe asks the kernel about an output. What is no terminal may be shown on one by
+// Inspect asks the kernel about an output. What is no terminal may be shown on one by
 // another program: watch(1) tells its width in the variable COLUMNS. The variables
 // NO_COLOR, of any value, and TERM=dumb keep colours away.
-func Probe(w io.Writer, getenv func(string) string) Output {
+func Inspect(w io.Writer, getenv func(string) string) Output {
 	f, ok := w.(*os.File)
 	if ok {
 		_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
@@ -41,7 +41,7 @@ func Probe(w io.Writer, getenv func(string) string) Output {
 // Countdown waits. If it is seen on a terminal, a line there says for how long yet
 // and, in the words of text, why; it leaves nothing behind.
 func Countdown(w io.Writer, wait time.Duration, text string) {
-	if !Probe(w, os.Getenv).Terminal {
+	if !Inspect(w, os.Getenv).Terminal {
 		time.Sleep(wait)
 		return
 	}

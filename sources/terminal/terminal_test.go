@@ -13,14 +13,14 @@ import (
 )
 
 // openTerminal returns both ends of a pseudo terminal (pty(7)) that is so wide.
-func openTerminal(t *testing.T, width uint16) (screen, program *os.File) {
+func openTerminal(t *testing.T, width uint16) (display, program *os.File) {
 	t.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	display, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { screen.Close() })
-	fd := int(screen.Fd())
+	t.Cleanup(func() { display.Close() })
+	fd := int(display.Fd())
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -36,10 +36,10 @@ func openTerminal(t *testing.T, width uint16) (screen, program *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { program.Close() })
-	return screen, program
+	return display, program
 }
 
-func TestProbe(t *testing.T) {
+func TestInspect(t *testing.T) {
 	_, program := openTerminal(t, 60)
 	file, err := os.Create(t.TempDir() + "/file")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestProbe(t *testing.T) {
 		{"memory", new(bytes.Buffer), map[string]string{"COLUMNS": "-1", "TERM": "xterm"}, Output{}},
 		{"memory, for nobody knows what", new(bytes.Buffer), map[string]string{"COLUMNS": "wide"}, Output{}},
 	} {
-		if got := Probe(test.w, func(name string) string { return test.env[name] }); got != test.want {
+		if got := Inspect(test.w, func(name string) string { return test.env[name] }); got != test.want {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}
 	}
@@ -74,10 +74,10 @@ func TestCountdown(t *testing.T) {
 	if quiet.Len() > 0 {
 		t.Errorf("without a terminal it wrote %q", &quiet)
 	}
-	screen, program := openTerminal(t, 60)
+	display, program := openTerminal(t, 60)
 	Countdown(program, 10*time.Millisecond, "measuring for")
 	program.Close()
-	text, _ := io.ReadAll(screen) // EIO once the other end is closed
+	text, _ := io.ReadAll(display) // EIO once the other end is closed
 	if got := string(text); !strings.HasPrefix(got, "\rmeasuring for 0.0 s \x1b[K") || !strings.HasSuffix(got, "\r\x1b[K") {
 		t.Errorf("on a terminal it wrote %q", got)
 	}

@@ -149,7 +149,7 @@ func (f *flag) values(text string, fromEnviron bool, workDir string) []explicitF
 // readEnvironment returns the flags that variables set. A variable that is empty or
 // blank is not set. Those of other commands are only for the next runs to know: a
 // bad value is no concern of this one, and left out.
-func readEnvironment(getenv func(string) string, command Command) (own, others []explicitFlag) {
+func readEnvironment(getenv func(string) string, command Command) (ofCommand, others []explicitFlag) {
 	for i := range flags {
 		f := &flags[i]
 		if f.env == "" {
@@ -159,12 +159,12 @@ func readEnvironment(getenv func(string) string, command Command) (own, others [
 		switch set := f.values(text, true, ""); {
 		case text == "":
 		case f.of(command):
-			own = append(own, set...)
+			ofCommand = append(ofCommand, set...)
 		case !slices.ContainsFunc(set, func(e explicitFlag) bool { return !e.good() }):
 			others = append(others, set...)
 		}
 	}
-	return own, others
+	return ofCommand, others
 }
 
 // readRemembered reads a flag as Explicit has it. An error says what is wrong with

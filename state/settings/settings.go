@@ -94,7 +94,7 @@ func Parse(args []string, getenv func(string) string, workDir string) (*Settings
 	}
 	s.RuntimeDir = runtimeDir(getenv)
 	s.workDir, s.commandLine, s.environment = workDir, line.flags, environment
-	s.Explicit = lasting(line.flags, append(environment, others...))
+	s.Explicit = lasting(line.flags, slices.Concat(environment, others))
 	return s, nil
 }
 
@@ -105,20 +105,23 @@ func runtimeDir(getenv func(string) string) string {
 	return cmp.Or(dir, "/run/"+Program)
 }
 
-// ApplyRemembered takes what the command line does not say from the Explicit of the last
-// sample, and only then from the environment and the defaults. It is for every
-// command but Sample. A flag that this version does not know, or whose value it
-// does not take, is passed over with a warning. It is an error if a Bare run would
-// change the accounting.
+// ApplyRemembered takes what the command line does not say from the Explicit of the
+// last sample, and only then from the environment and the defaults. It is for every
+// command but Sample. A flag that this version does not know, or whose value it does
+// not take, is passed over with a warning. It is an error if a Bare run would change
+// the accounting.
 func (s *Settings) ApplyRemembered(remembered []string) (warnings []string, err error) {
-	var all, taken []explicitFlag
+	var last, taken []explicitFlag
 	for _, text := range remembered {
 		flags, err := readRemembered(text, s.workDir)
 		if err != nil {
 			warnings = append(warnings, fmt.Sprintf("flag of the last sample passed over: %v", err))
 		}
 		for _, f := range flags {
-			all = append(all, f)
+			if f.perRun {
+				continue
+			}
+			last = append(last, f)
 			if !f.notBare || s.Command != Bare {
 				taken = append(taken, f)
 			}
@@ -129,11 +132,11 @@ func (s *Settings) ApplyRemembered(remembered []string) (warnings []string, err 
 		return nil, err
 	}
 	if s.Command == Bare {
-		last, err := build(Bare, all)
+		before, err := build(Bare, last)
 		if err != nil {
 			return nil, err
 		}
-		if err := sameAccounting(last, next, append(s.commandLine, s.environment...)); err != nil {
+		if err := sameAccounting(before, next, slices.Concat(s.commandLine, s.environment)); err != nil {
 			return nil, err
 		}
 	}
@@ -156,9 +159,9 @@ func build(command Command, layers ...[]explicitFlag) (*Settings, error) {
 			values = []explicitFlag{{flag: f, value: f.def}}
 		}
 		for _, layer := range layers {
-			own := slices.DeleteFunc(slices.Clone(layer), func(e explicitFlag) bool { return e.flag != f })
-			if len(own) > 0 {
-				values = own
+			set := slices.DeleteFunc(slices.Clone(layer), func(e explicitFlag) bool { return e.flag != f })
+			if len(set) > 0 {
+				values = set
 			}
 		}
 		for _, v := range values {
@@ -190,19 +193,18 @@ func built() time.Time {
 
 // sameAccounting returns an error that names the first of the flags for which the
 // two settings differ in what is counted, and for whom.
-func sameAccounting(last, next *Settings, explicit []explicitFlag) error {
+func sameAccounting(before, next *Settings, explicit []explicitFlag) error {
 	same := map[string]bool{
-		"accounting":   last.Accounting == next.Accounting,
-		"interface":    sameElements(last.Interfaces, next.Interfaces, strings.Compare),
-		"network":      sameElements(last.Networks, next.Networks, netip.Prefix.Compare),
-		"max-clients":  last.MaxClients == next.MaxClients,
-		"forget-after": last.ForgetAfter == next.ForgetAfter,
-		"period-start": last.PeriodStart == next.PeriodStart,
+		"accounting":   before.Accounting == next.Accounting,
+		"interface":    sameElements(before.Interfaces, next.Interfaces, strings.Compare),
+		"network":      sameElements(before.Networks, next.Networks, netip.Prefix.Compare),
+		"max-clients":  before.MaxClients == next.MaxClients,
+		"forget-after": before.ForgetAfter == next.ForgetAfter,
+		"period-start": before.PeriodStart == next.PeriodStart,
 	}
 	for _, f := range explicit {
 		if is, ok := same[f.name]; ok && !is {
-			return fmt.Errorf("%s: would change the accounting that the last sample set up: want the command sample, which may (%s sample %s)",
-				sanitize(f.String()), Program, sanitize(f.asFlag()))
+			return fmt.Errorf("%s: would change the accounting that the last sample set up: want the same as then, or the command sample with all its flags", sanitize(f.String()))
 		}
 	}
 	return nil

@@ -431,6 +431,8 @@ func TestApplyRemembered(t *testing.T) {
 		{"a bare run that says the same", "--accounting=rules --interface=guest0 --interface=lan0 --interval=1", "TRAFFIC_INTERFACE=br0", remembered, func(s *Settings) {
 			s.Interval, s.Interfaces, s.Accounting, s.Port, s.ReverseDNS = time.Second, []string{"guest0", "lan0"}, state.Rules, 9200, true
 		}, nil},
+		{"flags that are about one run", "show", "", []string{"--state-dir=/elsewhere", "--wait", "--log.level=error", "--json", "--interval=5"},
+			func(s *Settings) { s.Interval = 5 * time.Second }, nil},
 		{"several interfaces as version 0.1 wrote them", "show", "", []string{"--interface=eth1 eth2"},
 			func(s *Settings) { s.Interfaces = []string{"eth1", "eth2"} }, nil},
 	} {
@@ -493,7 +495,7 @@ func TestBareKeepsAccounting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = s.ApplyRemembered([]string{"--interval=2"}); err == nil || !strings.HasPrefix(err.Error(), "TRAFFIC_INTERFACE=eth1: ") || !strings.Contains(err.Error(), "sample --interface=eth1") {
+	if _, err = s.ApplyRemembered([]string{"--interval=2"}); err == nil || !strings.HasPrefix(err.Error(), "TRAFFIC_INTERFACE=eth1: ") || !strings.Contains(err.Error(), "command sample") {
 		t.Errorf("error %v, want one that names the variable and the sample", err)
 	}
 	for _, args := range []string{"", "--interface=lan0", "--network=192.168.10.0/24", "--accounting=sets --max-clients=1024 --period-start=1",

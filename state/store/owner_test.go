@@ -28,7 +28,7 @@ const becomeVariable = "STORE_TEST_BECOME"
 const ownerUID, ownerGID = 65533, 65532
 
 // An identity is what the kernel says of one thread, as it writes it.
-type identity struct{ Uid, Gid, Groups, CapInh, CapPrm, CapEff, CapAmb string }
+type identity struct{ UID, GID, Groups, CapInh, CapPrm, CapEff, CapAmb string }
 
 const (
 	noCapability = "0000000000000000"
