@@ -66,9 +66,11 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	processes      []health.Process // of Check
-	last           *state.Ledger    // what the last run left, for all commands but sample
-	lastErr        error            // why it is not known
+	processes      []health.Process  // of Check
+	ruleset        *nftables.Ruleset // of Show and Check
+	nameFiles      []dhcp.File
+	last           *state.Ledger // what the last run left, for all commands but sample
+	lastErr        error         // why it is not known
 }
 
 // run does what the command line says and returns the exit status.
@@ -224,7 +226,9 @@ func (e *exporter) show() error {
 
 // check examines the machine and prints what it finds, a line each.
 func (e *exporter) check() error {
-	now, _, err := e.collect(e.last, store.InstanceAt(e.StateDir))
+	last := *e.last
+	last.Flows = nil // an examination holds nothing back
+	now, _, err := e.collect(&last, store.InstanceAt(e.StateDir))
 	if err != nil {
 		e.log.Error("nothing examined", "err", err)
 		return err
@@ -233,13 +237,13 @@ func (e *exporter) check() error {
 		Config:     e.Config,
 		Interfaces: e.Interfaces,
 		Networks:   e.Networks,
-		Accounting: e.Accounting,
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
 		Processes:  e.processes,
-		Files:      e.nameFiles(),
+		Files:      e.nameFiles,
 		Sample:     now,
+		Ruleset:    e.ruleset,
 		Last:       e.last,
 		LastErr:    e.lastErr,
 	})
