@@ -66,11 +66,13 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	processes      []health.Process  // of Check
-	ruleset        *nftables.Ruleset // of Show and Check
-	nameFiles      []dhcp.File
 	last           *state.Ledger // what the last run left, for all commands but sample
 	lastErr        error         // why it is not known
+
+	// What check examines besides.
+	processes []health.Process
+	ruleset   *nftables.Ruleset
+	files     []dhcp.File
 }
 
 // run does what the command line says and returns the exit status.
@@ -154,6 +156,9 @@ func (e *exporter) makeDirectories() error {
 	needed := map[string]string{e.StateDir: "--state-dir=" + e.StateDir} // by what flag
 	if e.CheckpointInterval > 0 {
 		needed[e.RuntimeDir] = fmt.Sprint("--checkpoint-interval=", e.CheckpointInterval)
+	}
+	if e.Accounting == state.Flows {
+		needed[e.RuntimeDir] = fmt.Sprint("--accounting=", e.Accounting)
 	}
 	if e.Output != settings.Stdout {
 		if err := store.CheckOutput(e.Output); err != nil {
@@ -241,9 +246,9 @@ func (e *exporter) check() error {
 		StateDir:   e.StateDir,
 		Port:       e.Port,
 		Processes:  e.processes,
-		Files:      e.nameFiles,
-		Sample:     now,
+		Files:      e.files,
 		Ruleset:    e.ruleset,
+		Sample:     now,
 		Last:       e.last,
 		LastErr:    e.lastErr,
 	})
@@ -344,11 +349,10 @@ func (e *exporter) load(dir *store.Dir) (*state.Ledger, error) {
 func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, now *state.Sample) error {
 	files := e.paths().FlowFiles(dir.Instance())
 	if now.FlowMemory != nil {
-		id, err := files.Save(now.FlowMemory)
-		if err != nil {
+		var err error
+		if next.FlowFile, err = files.Save(now.FlowMemory); err != nil && e.Accounting == state.Flows {
 			return err
 		}
-		next.FlowFile = id
 	}
 	if err := dir.Save(next, names); err != nil {
 		return err
@@ -413,7 +417,7 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	}
 	s.TakeFlows(counter, held, e.Accounting)
 	s.Names = collectFrom(&s, state.DHCP, func() (names []state.NameRecord, err error) {
-		names, e.nameFiles, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
+		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
 	})
 	if e.ReverseDNS {

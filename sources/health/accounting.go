@@ -121,17 +121,22 @@ func (m Machine) jump() []Finding {
 // it does.
 func (m Machine) countsInVain(u nftables.RuleUse) string {
 	inPlace := u.Table == rulesTable && u.Chain == trafficChain
-	switch layout := m.Ruleset.Accounting; {
+	switch {
 	case !inPlace:
 		return fmt.Sprintf("in chain %v %s instead of %s", u.Table, u.Chain, rulesChain)
 	case !u.Named:
 		return fmt.Sprintf("with the comment %q", u.Comment)
 	case !u.Counts:
 		return "without a counter"
-	case layout != nil && layout.Layout != state.Rules:
+	case m.usesSets():
 		return fmt.Sprintf("not read with --accounting=%s, in chain %s", m.Config.Accounting, rulesChain)
 	}
 	return ""
+}
+
+// usesSets reports whether the layout is one in which sets count.
+func (m Machine) usesSets() bool {
+	return m.Config.Accounting == state.Sets || m.Config.Accounting == state.Flows
 }
 
 // rules looks for rules that were written to be counted by, and are not.
@@ -155,7 +160,7 @@ func (m Machine) rules() []Finding {
 	}
 	slices.Sort(texts)
 	cure := `write them as: nft add rule inet filter CLIENT_TRAFFIC ip saddr ADDRESS counter comment "tx_ADDRESS"`
-	if m.Config.Accounting == state.Sets || m.Config.Accounting == state.Flows {
+	if m.usesSets() {
 		cure = m.host.setting("accounting", "rules") + ", or delete them"
 	}
 	return []Finding{warn(name, cure, "rules that count nobody: %s", strings.Join(texts, "; "))}
@@ -179,12 +184,12 @@ func (m Machine) flowtables() []Finding {
 				"flowtable %s of table %v lets packets pass uncounted: it lacks the flag counter", f.Name, f.Table))
 		default:
 			findings = append(findings, fail(name,
-				fmt.Sprintf("%s; %s; and the line counter; in the flowtable, where your ruleset declares it", m.host.setting("accounting", "flows"), m.host.sysctl(acct, 1)),
+				fmt.Sprintf("%s; %s; and the line counter; in the flowtable, where your ruleset declares it", m.host.setting("accounting", "flows"), m.host.sysctl(1, acct)),
 				"flowtable %s of table %v (offload) lets packets pass uncounted", f.Name, f.Table))
 		}
 	}
 	if flows && sysctlIs("net/netfilter/nf_conntrack_acct", "0") {
-		findings = append(findings, fail(name, m.host.sysctl(acct, 1), "conntrack counts no bytes (%s is 0), as --accounting=flows needs", acct))
+		findings = append(findings, fail(name, m.host.sysctl(1, acct), "conntrack counts no bytes (%s is 0), as --accounting=flows needs", acct))
 	}
 	return orOK(findings, name, "no flowtable lets packets pass uncounted")
 }

@@ -70,20 +70,38 @@ func (h host) setting(flag string, values ...string) string {
 	return all
 }
 
-// sysctl says how to set a kernel parameter for good.
-func (h host) sysctl(name string, value uint64) string {
-	if h == byNixOS {
-		return fmt.Sprintf("boot.kernel.sysctl.%q = %d;", name, value)
+// sysctl says how to set kernel parameters for good.
+func (h host) sysctl(value uint64, names ...string) string {
+	var settings, options []string
+	for _, name := range names {
+		settings = append(settings, fmt.Sprintf("%s=%d", name, value))
+		options = append(options, fmt.Sprintf("boot.kernel.sysctl.%q = %d;", name, value))
 	}
-	return fmt.Sprintf("sysctl -w %s=%d, and the line %[1]s=%[2]d in a file in /etc/sysctl.d", name, value)
+	if h == byNixOS {
+		return strings.Join(options, " ")
+	}
+	return fmt.Sprintf("sysctl -w %s, and each as a line in a file in /etc/sysctl.d", strings.Join(settings, " "))
 }
 
 // enable says how to have a unit of ours started now and at each boot.
 func (h host) enable(unit string) string {
-	if h == byNixOS {
+	switch {
+	case h == byNixOS:
 		return nixModule + "enable = true;"
+	case h == byUnits:
+		return "systemctl enable --now " + unit
+	case unit == server:
+		return "start a node_exporter with --collector.textfile.directory"
 	}
-	return "systemctl enable --now " + unit
+	return "run network-metrics-exporter sample every interval"
+}
+
+// install says how to have the units.
+func (h host) install() string {
+	if h == byNixOS {
+		return h.enable(timer)
+	}
+	return "make install, and systemctl enable --now " + timer
 }
 
 // runNow says how to have a run at once.

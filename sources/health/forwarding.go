@@ -3,6 +3,7 @@ package health
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"network-metrics-exporter/state"
 )
@@ -19,11 +20,11 @@ func (m Machine) forwarding() []Finding {
 		// Of IPv4 each interface has its own switch, which net.ipv4.ip_forward sets
 		// for all of them.
 		if sysctlIs("net/ipv4/conf/"+i+"/forwarding", "0") && hasAddr(lan, i, netip.Addr.Is4) {
-			findings = append(findings, fail(name, m.host.sysctl("net.ipv4.ip_forward", 1),
+			findings = append(findings, fail(name, m.host.sysctl(1, "net.ipv4.ip_forward"),
 				"IPv4 of %s is not forwarded (net.ipv4.conf.%[1]s.forwarding is 0)", i))
 		}
 		if sysctlIs("net/ipv6/conf/all/forwarding", "0") && hasAddr(lan, i, isInternet6) {
-			findings = append(findings, warn(name, m.host.sysctl("net.ipv6.conf.all.forwarding", 1),
+			findings = append(findings, warn(name, m.host.sysctl(1, "net.ipv6.conf.all.forwarding"),
 				"IPv6 is not forwarded (net.ipv6.conf.all.forwarding is 0), and %s has a global address", i))
 		}
 	}
@@ -51,14 +52,23 @@ func (m Machine) bridges() []Finding {
 		if m.link(i).Kind != "bridge" || m.ports(i) < 2 {
 			continue
 		}
-		for _, call := range []string{"iptables", "ip6tables"} {
-			if sysctlIs("net/bridge/bridge-nf-call-"+call, "1") {
-				findings = append(findings, warn(name, m.host.sysctl("net.bridge.bridge-nf-call-"+call, 0),
-					"what devices of %s send each other is counted too, as the firewall sees it (net.bridge.bridge-nf-call-%s is 1, as Docker sets it)", i, call))
-			}
+		if calls := bridgeCalls(); len(calls) > 0 {
+			findings = append(findings, warn(name, m.host.sysctl(0, calls...),
+				"what devices of %s send each other is counted too: the firewall sees it (%s is 1, as Docker sets it)", i, strings.Join(calls, " and ")))
 		}
 	}
 	return orOK(findings, name, "only what is forwarded is counted")
+}
+
+// bridgeCalls returns the kernel parameters that put what is bridged through the
+// firewall.
+func bridgeCalls() (on []string) {
+	for _, call := range []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"} {
+		if sysctlIs("net/bridge/"+call, "1") {
+			on = append(on, "net.bridge."+call)
+		}
+	}
+	return on
 }
 
 // ports returns how many ports a bridge has.

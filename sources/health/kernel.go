@@ -107,7 +107,7 @@ func (m Machine) conntrack() []Finding {
 	}
 	var findings []Finding
 	if flows.Limit > 0 && float64(flows.Entries) >= nearlyFull*float64(flows.Limit) {
-		findings = append(findings, warn(name, m.host.sysctl("net.netfilter.nf_conntrack_max", 2*uint64(flows.Limit)),
+		findings = append(findings, warn(name, m.host.sysctl(2*uint64(flows.Limit), "net.netfilter.nf_conntrack_max"),
 			"the table is nearly full, at %d of %d entries", flows.Entries, flows.Limit))
 	}
 	// Rules that nftables does not show, such as those of iptables-legacy, may have

@@ -66,7 +66,7 @@ func (m Machine) bareInterfaces(lan *state.LAN) (findings []Finding) {
 			findings = append(findings, warn("network", m.host.setting("network", "CIDR"), "no clients: %s has no address", name))
 		case len(own) > 0 && !m.givenBehind(own[0].Network):
 			findings = append(findings, warn("network",
-				"ip route add CIDR dev "+name+", or "+m.withNetwork("CIDR"),
+				"ip route add CIDR dev "+name+", or "+m.host.setting("network", "CIDR"),
 				"no clients behind %s: its address %v is alone in its network, and no route tells what lies behind it", name, own[0].Addr))
 		}
 	}
@@ -118,21 +118,16 @@ func within(inner, outer netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
-// withNetwork says how to give a network besides those that are given. What is given
-// replaces what the interfaces have only in its own family.
-func (m Machine) withNetwork(network any) string {
-	var networks []string
-	for _, n := range m.Networks {
-		networks = append(networks, n.String())
-	}
-	if p, ok := network.(netip.Prefix); ok && m.Sample.LAN != nil {
-		for _, n := range state.NewScope(m.Networks, m.Sample.LAN, nil).Networks {
-			if n.Addr().Is4() == p.Addr().Is4() {
-				networks = append(networks, n.String())
-			}
+// withNetwork says how to give a network besides what counts now: what is given
+// replaces what the interfaces have in its family.
+func (m Machine) withNetwork(network netip.Prefix) string {
+	networks := append(slices.Clone(m.Networks), network)
+	for _, n := range state.NewScope(m.Networks, m.Sample.LAN, nil).Networks {
+		if n.Addr().Is4() == network.Addr().Is4() {
+			networks = append(networks, n)
 		}
 	}
-	return m.host.setting("network", unique(append(networks, fmt.Sprint(network)))...)
+	return m.host.setting("network", strings.Fields(list(state.Outermost(networks)))...)
 }
 
 // list prints networks with spaces between.

@@ -30,7 +30,7 @@ func (m Machine) directory(name, setting, path string) Finding {
 	if err := unix.Faccessat(unix.AT_FDCWD, path+"/.", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		cure := "run it as the owner of " + path + " or as root, or " + setting
 		if errors.Is(err, fs.ErrNotExist) {
-			cure = m.host.runNow() + ", which makes it, or " + setting
+			cure = "mkdir " + path + ", or " + setting
 		}
 		return fail(name, cure, "%s cannot be written to: %v", path, err)
 	}

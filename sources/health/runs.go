@@ -13,9 +13,7 @@ import (
 func (m Machine) sample() []Finding {
 	const name = "sample"
 	cure := m.host.enable(timer)
-	if m.host == byHand {
-		cure = "run network-metrics-exporter sample every interval"
-	} else {
+	if m.host != byHand {
 		cure += ", and look at journalctl -u " + service
 	}
 	age := m.Sample.Uptime - m.Last.Uptime

@@ -27,7 +27,7 @@ func (m Machine) units() []Finding {
 	}
 	for _, unit := range []string{service, timer} {
 		if find(unit) == "" {
-			return []Finding{warn(name, "make install, or apt install of the package, and "+m.host.enable(timer), "%s is not installed", unit)}
+			return []Finding{warn(name, m.host.install(), "%s is not installed", unit)}
 		}
 	}
 	findings := []Finding{ok(name, "%s and %s are installed", find(service), find(timer))}

@@ -14,7 +14,7 @@ type chain struct {
 	family      uint8 // NFPROTO_*
 	table, name string
 	use         uint32 // how many rules are in it, and jump or go to it
-	ours        bool   // bears our mark
+	ours        bool   // bears our name
 	kind        string // type of a base chain; "": it is none
 	hook        uint32 // NF_INET_*
 	priority    int32
@@ -38,7 +38,7 @@ func parseChain(family uint8, attrs []byte) (chain, error) {
 		case unix.NFTA_CHAIN_TYPE:
 			c.kind = value.Text()
 		case nftaChainUserdata:
-			c.ours = comment(value.Bytes) == mark
+			c.ours = comment(value.Bytes) == programName
 		case unix.NFTA_CHAIN_HOOK:
 			for typ, h := range value.Nested() {
 				switch typ {
@@ -53,11 +53,11 @@ func parseChain(family uint8, attrs []byte) (chain, error) {
 	return c, err
 }
 
-// addChain makes a chain that bears our mark.
+// addChain makes a chain that bears our name.
 func (b *batch) addChain(table, name string) { b.newChain(table, name, everything) }
 
 // addForwardChain makes a base chain that filters what is forwarded, and bears
-// our mark.
+// our name.
 func (b *batch) addForwardChain(table, name string, priority int32) {
 	b.newChain(table, name, func(e *netlink.Encoder) {
 		e.Nested(unix.NFTA_CHAIN_HOOK, func() {
@@ -74,7 +74,7 @@ func (b *batch) newChain(table, name string, base func(*netlink.Encoder)) {
 		e.Text(unix.NFTA_CHAIN_TABLE, table)
 		e.Text(unix.NFTA_CHAIN_NAME, name)
 		base(e)
-		e.Bytes(nftaChainUserdata, commentData(mark))
+		e.Bytes(nftaChainUserdata, commentData(programName))
 	})
 }
 

@@ -9,17 +9,17 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// mark is the comment of tables and chains that are ours. The comments of rules of
-// ours begin with it, but for those that count a client.
-const mark = "network-metrics-exporter"
+// programName is the comment of tables and chains that are ours. The comments of
+// rules of ours begin with it, but for those that count a client.
+const programName = "network-metrics-exporter"
 
 // Types of what is in NFTA_*_USERDATA: 0 is the comment of a table, a chain or a
 // rule alike (libnftnl/udata.h).
 const (
 	udataComment = 0
-	// udataMark is ours alone, and says so: nft(8) neither shows it nor minds it.
+	// udataHidden is ours alone, and says so: nft(8) neither shows it nor minds it.
 	// With it go rules that stand among those of somebody else.
-	udataMark = 0xe0
+	udataHidden = 0xe0
 )
 
 // maxComment is how long a comment may be for nft(8).
@@ -32,7 +32,7 @@ func commentData(comment string) []byte {
 
 // markedData makes userdata that hold a comment and, for nobody but us, another.
 func markedData(comment, hidden string) []byte {
-	return append(append(commentData(comment), udataMark, byte(len(hidden))), hidden...)
+	return append(append(commentData(comment), udataHidden, byte(len(hidden))), hidden...)
 }
 
 // comment takes the comment from userdata.
@@ -40,9 +40,9 @@ func comment(userdata []byte) string {
 	return strings.TrimSuffix(string(udata(userdata, udataComment)), "\x00")
 }
 
-// isOurs reports whether a comment is one of those that begin with our mark.
+// isOurs reports whether a comment is one of those that begin with our name.
 func isOurs(comment string) bool {
-	rest, ok := strings.CutPrefix(comment, mark)
+	rest, ok := strings.CutPrefix(comment, programName)
 	return ok && (rest == "" || rest[0] == ' ')
 }
 

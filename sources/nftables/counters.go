@@ -51,21 +51,21 @@ func (c contents) foreignCounters() []state.CounterID {
 	return ids
 }
 
-// readSets reads the client sets, but for those that were read already: a set that
-// was read as a whole need not be read again because the ruleset changed after
-// that. The rest of a run takes the ruleset to be quiet for as long as it takes to
-// look at what there is.
+// readSets reads the client sets and the counters beside them. Done has the sets
+// that were read already, and gets the others: because the ruleset changed after a
+// set was read as a whole, it need not be read again. So the ruleset has to be
+// quiet for no longer than it takes to read one set, or to look at what there is.
 func readSets(k kernel, own contents, last *state.Accounting, done map[state.CounterID]setCounters) (*state.Accounting, []countedSet, error) {
 	a := &state.Accounting{Layout: own.layout(), LocalKnown: true}
 	var sets []countedSet
 	for _, c := range clientSets() {
 		s, ok := own.sets[c.name]
-		if !ok || !c.holds(s) {
+		if !ok || !c.fits(s) {
 			continue
 		}
 		id := own.id(s.handle)
-		read, known := done[id]
-		if !known {
+		read, isRead := done[id]
+		if !isRead {
 			var err error
 			if read, err = own.readSet(k, c, last); err != nil {
 				return nil, nil, err
@@ -75,7 +75,7 @@ func readSets(k kernel, own contents, last *state.Accounting, done map[state.Cou
 			}
 		}
 		sets = append(sets, countedSet{c, read, id, int(s.size)})
-		a.Full = a.Full || s.size > 0 && read.elements >= int(s.size)
+		a.Full = a.Full || s.size > 0 && read.elements() >= int(s.size)
 		list := &a.Counters
 		if c.local {
 			list = &a.Local
@@ -100,7 +100,7 @@ func (c contents) layout() state.Layout {
 	return state.Sets
 }
 
-// merge returns the counters of two sorted lists, sorted.
+// merge returns the counters of two sorted lists, sorted. It may append to a.
 func merge(a, b []state.Counter) []state.Counter {
 	if len(a) == 0 || len(b) == 0 || a[len(a)-1].Compare(b[0]) <= 0 {
 		return append(a, b...)
@@ -162,7 +162,7 @@ func addToSets(k kernel, generation uint32, sets []countedSet, clients []netip.A
 				lacking = append(lacking, addr)
 			}
 		}
-		b.addClients(s.clientSet, 0, lacking[:min(len(lacking), max(0, s.size-s.elements))])
+		b.addClients(s.clientSet, 0, lacking[:min(len(lacking), max(0, s.size-s.elements()))])
 	}
 	_, err := b.commit(k, generation)
 	if errors.Is(err, errOvertaken) || errors.Is(err, unix.ENFILE) {

@@ -16,13 +16,16 @@ import (
 // setCounters is what the elements of a client set count.
 type setCounters struct {
 	counters []state.Counter // sorted by address
-	elements int             // all, also those without a counter, which somebody else put there
+	plain    []netip.Addr    // those without a counter, which somebody else put there
 }
+
+// elements is how many there are.
+func (s *setCounters) elements() int { return len(s.counters) + len(s.plain) }
 
 // has reports whether the set has an element for an address.
 func (s *setCounters) has(addr netip.Addr) bool {
 	_, found := slices.BinarySearchFunc(s.counters, addr, func(c state.Counter, addr netip.Addr) int { return c.Addr.Compare(addr) })
-	return found
+	return found || slices.Contains(s.plain, addr)
 }
 
 // readSet reads the counters of a client set. Known are those that the last run
@@ -84,10 +87,10 @@ func (s *setCounters) add(body []byte, template state.Counter) error {
 			continue
 		}
 		for _, element := range value.Nested() {
-			c, counts := parseElement(element, template)
-			s.elements++
-			if counts {
+			if c, counts := parseElement(element, template); counts {
 				s.counters = append(s.counters, c)
+			} else {
+				s.plain = append(s.plain, c.Addr)
 			}
 		}
 	}
@@ -128,9 +131,7 @@ func (s *setCounters) sort() {
 	slices.SortFunc(s.counters, func(a, b state.Counter) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(b.Packets, a.Packets))
 	})
-	all := len(s.counters)
 	s.counters = slices.CompactFunc(s.counters, func(a, b state.Counter) bool { return a.Addr == b.Addr })
-	s.elements -= all - len(s.counters)
 }
 
 // addMissing adds the elements that the last run knew, that are there and that the

@@ -70,7 +70,7 @@ func TestForeignTable(t *testing.T) {
 	})
 }
 
-// A table without our mark that has nothing but what we make, as one from before
+// A table without our name that has nothing but what we make, as one from before
 // Linux 5.10, is ours.
 func TestUnmarkedTable(t *testing.T) {
 	t.Parallel()

@@ -32,8 +32,8 @@ func together(there, wanted []state.Counter) []state.Counter {
 
 // forgetElements deletes elements that show exactly what these counters do, and
 // with them what the same addresses have in the sets of local traffic.
-func (b *batch) forgetElements(k kernel, own contents, counters []state.Counter) ([]state.Counter, error) {
-	a, sets, err := readSets(k, own, &state.Accounting{}, nil)
+func (b *batch) forgetElements(k kernel, own contents, counters []state.Counter, last *state.Accounting) ([]state.Counter, error) {
+	a, sets, err := readSets(k, own, last, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func (c contents) readGraph(k kernel) (graph, error) {
 
 // readVerdicts returns the chains that a verdict map leads to.
 func readVerdicts(k kernel, table, name string) ([]string, error) {
-	elements, err := list(k, unix.NFPROTO_INET, unix.NFT_MSG_GETSETELEM, unix.NFT_MSG_NEWSETELEM, func(e *netlink.Encoder) {
+	elements, err := dump(k, unix.NFPROTO_INET, unix.NFT_MSG_GETSETELEM, unix.NFT_MSG_NEWSETELEM, func(e *netlink.Encoder) {
 		e.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 		e.Text(unix.NFTA_SET_ELEM_LIST_SET, name)
 	}, parseVerdicts)

@@ -56,8 +56,8 @@ func newMessage(family uint8, message, flags uint16, encode func(*netlink.Encode
 	return netlink.Message{Type: messageType(message), Flags: flags, Body: body}, err
 }
 
-// list asks for all objects of a family that fit the question.
-func list[T any](k kernel, family uint8, get, answer uint16, encode func(*netlink.Encoder), parse func(family uint8, attrs []byte) (T, error)) ([]T, error) {
+// dump asks for all objects of a family that fit the question.
+func dump[T any](k kernel, family uint8, get, answer uint16, encode func(*netlink.Encoder), parse func(family uint8, attrs []byte) (T, error)) ([]T, error) {
 	question, err := newMessage(family, get, 0, encode)
 	if err != nil {
 		return nil, err

@@ -66,8 +66,8 @@ func setOf(d state.Direction, f family, local bool) clientSet {
 	panic("unreachable: clientSets has every combination")
 }
 
-// holds reports whether the set is of the form that a client set has.
-func (c clientSet) holds(s set) bool {
+// fits reports whether the set is of the form that a client set has.
+func (c clientSet) fits(s set) bool {
 	return s.keyType == c.family.keyType && s.flags == unix.NFT_SET_EVAL
 }
 
@@ -237,7 +237,7 @@ func (l setsLayout) networkRule(chain, words string, f family, e end, then ...ex
 	for _, n := range l.networks(f) {
 		decided = append(decided, n.String())
 	}
-	comment := ruleComment(maxComment, mark+" "+words+" "+f.name, decided)
+	comment := ruleComment(maxComment, programName+" "+words+" "+f.name, decided)
 	expressions := append(append(f.protocol(), f.within(l.networks(f), e)...), then...)
 	return setRule{chain, comment, func(*batch) []expr.Any { return expressions }}
 }
@@ -294,7 +294,7 @@ func (l setsLayout) received() []setRule {
 func (l setsLayout) local() []setRule {
 	var rules []setRule
 	add := func(chain, words string, expressions ...expr.Any) {
-		rules = append(rules, setRule{chain, mark + " " + words, func(*batch) []expr.Any { return expressions }})
+		rules = append(rules, setRule{chain, programName + " " + words, func(*batch) []expr.Any { return expressions }})
 	}
 	for _, f := range l.families() {
 		if l.hasLocal(f) {

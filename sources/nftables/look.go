@@ -124,7 +124,7 @@ func (r *ruleset) examine(k kernel, p Plan, sets map[state.CounterID]setCounters
 		found.Accounting = a
 	}
 	for _, s := range counted {
-		found.Sets = append(found.Sets, SetUse{s.name, s.elements, s.size})
+		found.Sets = append(found.Sets, SetUse{s.name, s.elements(), s.size})
 	}
 	for _, o := range r.owners() {
 		if !slices.Contains(found.Owners, o) {
@@ -157,7 +157,7 @@ func (r *ruleset) inPlace(l state.Layout) bool {
 
 // addAll adds what is in all tables of all families.
 func (found *Ruleset) addAll(k kernel) error {
-	chains, err := list(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETCHAIN, unix.NFT_MSG_NEWCHAIN, everything, parseChain)
+	chains, err := dump(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETCHAIN, unix.NFT_MSG_NEWCHAIN, everything, parseChain)
 	if err != nil {
 		return fmt.Errorf("list chains: %w", err)
 	}
@@ -167,7 +167,7 @@ func (found *Ruleset) addAll(k kernel) error {
 		}
 	}
 	slices.SortStableFunc(found.BaseChains, func(a, b BaseChain) int { return cmp.Compare(a.Priority, b.Priority) })
-	rules, err := list(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, everything, new(ruleParser).parse)
+	rules, err := dump(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, everything, new(ruleParser).parse)
 	if err != nil {
 		return fmt.Errorf("list rules: %w", err)
 	}

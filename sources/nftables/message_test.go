@@ -19,7 +19,7 @@ func FuzzParse(f *testing.F) {
 	b.newSet(ownTable, "client_tx", unix.NFT_SET_EVAL, 7, 4, bigEndian, 2048)
 	b.elements(unix.NFT_MSG_NEWSETELEM, ownTable, "client_tx", 1, []element{{key: []byte{192, 168, 10, 1}, flags: 1}})
 	for _, r := range newSetsLayout(plan(state.Flows)).rules() {
-		b.addRule(ownTable, r.chain, atEnd, markedData(r.comment, mark), r.expressions(&b)...)
+		b.addRule(ownTable, r.chain, atEnd, markedData(r.comment, programName), r.expressions(&b)...)
 	}
 	for _, m := range b.changes {
 		f.Add(m.Body[netlink.SizeofNfgenmsg:])
@@ -72,8 +72,8 @@ func TestParseWritten(t *testing.T) {
 	template := state.Counter{Direction: state.Tx, ID: state.CounterID{Table: 1, Object: 2}}
 	err = got.add(b.changes[2].Body, template)
 	template.Addr = netip.MustParseAddr("1.2.3.4")
-	if diff := gocmp.Diff([]state.Counter{template}, got.counters, equal); diff != "" || err != nil || got.elements != 2 {
-		t.Errorf("%d elements, %v (-want +got):\n%s", got.elements, err, diff)
+	if diff := gocmp.Diff([]state.Counter{template}, got.counters, equal); diff != "" || err != nil || got.elements() != 2 {
+		t.Errorf("%d elements, %v (-want +got):\n%s", got.elements(), err, diff)
 	}
 	gotRule, err := new(ruleParser).parse(unix.NFPROTO_INET, attrs(3))
 	wantRule := rule{family: unix.NFPROTO_INET, table: ownTable, chain: sentChain, comment: "a", hidden: "b", counts: true, jump: trafficChain, accepts: true}

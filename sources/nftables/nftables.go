@@ -122,7 +122,7 @@ func forget(k kernel, counters []state.Counter, a *state.Accounting) (deleted []
 		var gone []state.Counter
 		if a.Layout == state.Rules {
 			gone = b.forgetRules(r.filter, counters)
-		} else if gone, err = b.forgetElements(k, r.own, counters); err != nil {
+		} else if gone, err = b.forgetElements(k, r.own, counters, a); err != nil {
 			return err
 		}
 		if _, err := b.commit(k, generation); err != nil {

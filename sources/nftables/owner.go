@@ -23,7 +23,7 @@ func (o Owner) whole() bool { return !strings.HasSuffix(o.Path, cut) }
 
 // comment says whose a rule is, and what it is for.
 func (o Owner) comment(words string, decided ...string) string {
-	head := mark
+	head := programName
 	if o.ID != "" {
 		head += " " + o.ID
 	}
@@ -55,7 +55,7 @@ func quotable(path string, room int) string {
 
 // parseOwner reads what comment writes.
 func parseOwner(comment string) (o Owner, ok bool) {
-	rest, ok := strings.CutPrefix(comment, mark+" ")
+	rest, ok := strings.CutPrefix(comment, programName+" ")
 	if !ok {
 		return Owner{}, false
 	}
@@ -97,7 +97,7 @@ func (r *ruleset) checkOwner(p Plan) error {
 			continue
 		}
 		return fmt.Errorf("what counts the clients' traffic belongs to another instance of this program, with ID %s and --state-dir=%s:"+
-			" run %s teardown --state-dir=%[2]s, or choose --accounting=off", o.ID, o.Path, mark)
+			" run %s teardown --state-dir=%[2]s, or choose --accounting=off", o.ID, o.Path, programName)
 	}
 	return nil
 }

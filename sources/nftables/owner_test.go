@@ -59,7 +59,7 @@ func FuzzOwner(f *testing.F) {
 	f.Add("", "", "", "")
 	f.Fuzz(func(t *testing.T, id, path, words, decided string) {
 		parseOwner(path)
-		parseOwner(mark + " " + id + " " + path)
+		parseOwner(programName + " " + id + " " + path)
 		if !hexadecimal.MatchString(id) || !strings.HasPrefix(path, "/") || strings.ContainsAny(words+decided, "/ ") || len(words) > 10 {
 			return
 		}

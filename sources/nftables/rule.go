@@ -21,7 +21,7 @@ type rule struct {
 	chain     string
 	handle    uint64
 	comment   string
-	hidden    string        // what only we write: see udataMark
+	hidden    string        // what only we write: see udataHidden
 	client    client        // whom the comment says that it counts
 	named     bool          // whether the comment says so
 	counts    bool          // has a counter
@@ -51,7 +51,7 @@ func (p *ruleParser) parse(family uint8, attrs []byte) (rule, error) {
 		case unix.NFTA_RULE_HANDLE:
 			r.handle = value.Uint64()
 		case unix.NFTA_RULE_USERDATA:
-			r.comment, r.hidden = comment(value.Bytes), again(&p.hidden, udata(value.Bytes, udataMark))
+			r.comment, r.hidden = comment(value.Bytes), again(&p.hidden, udata(value.Bytes, udataHidden))
 			r.client.addr, r.client.direction, r.named = parseComment(r.comment)
 		case unix.NFTA_RULE_EXPRESSIONS:
 			for _, expression := range value.Nested() {

@@ -92,7 +92,7 @@ func (b *batch) repairRules(filter contents, r ruleRepair, owner Owner) {
 		b.addForwardChain(filterTable, forwardChain, filterPriority)
 	}
 	b.repairJump(filter.rules[forwardChain], r.needJump, owner)
-	hidden := mark
+	hidden := programName
 	if !r.needJump {
 		hidden = owner.comment("") // no comment of a jump says it
 	}

@@ -31,11 +31,11 @@ type ruleset struct {
 func survey(k kernel, generation uint32) (*ruleset, error) {
 	r := &ruleset{generation: generation}
 	var err error
-	r.tables, err = list(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETTABLE, unix.NFT_MSG_NEWTABLE, everything, parseTable)
+	r.tables, err = dump(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETTABLE, unix.NFT_MSG_NEWTABLE, everything, parseTable)
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
-	chains, err := list(k, unix.NFPROTO_INET, unix.NFT_MSG_GETCHAIN, unix.NFT_MSG_NEWCHAIN, everything, parseChain)
+	chains, err := dump(k, unix.NFPROTO_INET, unix.NFT_MSG_GETCHAIN, unix.NFT_MSG_NEWCHAIN, everything, parseChain)
 	if err != nil {
 		return nil, fmt.Errorf("list chains: %w", err)
 	}
@@ -58,7 +58,7 @@ func survey(k kernel, generation uint32) (*ruleset, error) {
 			}
 		}
 	}
-	r.flowtables, err = list(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETFLOWTABLE, unix.NFT_MSG_NEWFLOWTABLE, everything, parseFlowtable)
+	r.flowtables, err = dump(k, unix.NFPROTO_UNSPEC, unix.NFT_MSG_GETFLOWTABLE, unix.NFT_MSG_NEWFLOWTABLE, everything, parseFlowtable)
 	if err != nil {
 		return nil, fmt.Errorf("list flowtables: %w", err)
 	}
@@ -87,7 +87,7 @@ func (c contents) id(handle uint64) state.CounterID {
 }
 
 func (c *contents) readSets(k kernel) error {
-	sets, err := list(k, unix.NFPROTO_INET, unix.NFT_MSG_GETSET, unix.NFT_MSG_NEWSET, func(e *netlink.Encoder) {
+	sets, err := dump(k, unix.NFPROTO_INET, unix.NFT_MSG_GETSET, unix.NFT_MSG_NEWSET, func(e *netlink.Encoder) {
 		e.Text(unix.NFTA_SET_TABLE, c.name)
 	}, parseSet)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *contents) readSets(k kernel) error {
 
 // readRules reads those of one chain, or if that is "" of all.
 func (c *contents) readRules(k kernel, chain string) error {
-	rules, err := list(k, unix.NFPROTO_INET, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, func(e *netlink.Encoder) {
+	rules, err := dump(k, unix.NFPROTO_INET, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, func(e *netlink.Encoder) {
 		e.Text(unix.NFTA_RULE_TABLE, c.name)
 		if chain != "" {
 			e.Text(unix.NFTA_RULE_CHAIN, chain)

@@ -30,7 +30,7 @@ func checkSets(own contents) error {
 	}
 	if own.table != nil && !own.ours {
 		if odd := own.foreign(); odd != "" {
-			return setsError(odd + " in it, and no comment " + mark)
+			return setsError(odd + " in it, and no comment " + programName)
 		}
 	}
 	return nil
@@ -49,7 +49,7 @@ func (c contents) malformed() string {
 		}
 	}
 	for _, want := range clientSets() {
-		if found, ok := c.sets[want.name]; ok && !want.holds(found) {
+		if found, ok := c.sets[want.name]; ok && !want.fits(found) {
 			return fmt.Sprintf("set %s is not of type %s with only the flag dynamic", want.name, want.family.keyName)
 		}
 	}
@@ -90,7 +90,7 @@ func (c contents) foreign() string {
 
 // hasClientSet reports whether there is a set to read.
 func (c contents) hasClientSet() bool {
-	return slices.ContainsFunc(clientSets(), func(want clientSet) bool { return want.holds(c.sets[want.name]) })
+	return slices.ContainsFunc(clientSets(), func(want clientSet) bool { return want.fits(c.sets[want.name]) })
 }
 
 // ourRules returns the rules of a chain that are ours.
@@ -142,8 +142,9 @@ func planSets(own contents, p Plan) setRepair {
 func (r setRepair) replaced(k kernel, own contents, last *state.Accounting) ([]state.Counter, error) {
 	var list []state.Counter
 	for _, name := range r.changed {
-		all, _ := own.otherCounters(name)
-		list = append(list, all...)
+		if others, local := own.otherCounters(name); !local {
+			list = append(list, others...)
+		}
 	}
 	for _, c := range r.resized {
 		if c.local {

@@ -21,7 +21,7 @@ type table struct {
 	handle uint64 // never given twice in a boot
 	flags  uint32
 	use    uint32 // how many chains, sets and other objects are in it
-	ours   bool   // bears our mark
+	ours   bool   // bears our name
 }
 
 // isOwned reports whether another program alone can change the table, so that
@@ -43,7 +43,7 @@ func parseTable(family uint8, attrs []byte) (table, error) {
 		case unix.NFTA_TABLE_USE:
 			t.use = value.Uint32()
 		case nftaTableUserdata:
-			t.ours = comment(value.Bytes) == mark
+			t.ours = comment(value.Bytes) == programName
 		}
 	}
 	if err == nil && t.handle == 0 {
@@ -52,12 +52,12 @@ func parseTable(family uint8, attrs []byte) (table, error) {
 	return t, err
 }
 
-// addTable makes a table that bears our mark, or wakes a dormant one.
+// addTable makes a table that bears our name, or wakes a dormant one.
 func (b *batch) addTable(name string) {
 	b.add(unix.NFT_MSG_NEWTABLE, create, func(e *netlink.Encoder) {
 		e.Text(unix.NFTA_TABLE_NAME, name)
 		e.Uint32(unix.NFTA_TABLE_FLAGS, 0)
-		e.Bytes(nftaTableUserdata, commentData(mark))
+		e.Bytes(nftaTableUserdata, commentData(programName))
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/version"
 
 	"network-metrics-exporter/state"
 )
@@ -47,10 +48,11 @@ func defaults() *Settings {
 	}
 }
 
-// same compares settings, but for Explicit, which has tests of its own.
+// same compares settings, but for Explicit, which has tests of its own, and when the
+// program was built.
 var same = cmp.Options{
 	cmpopts.IgnoreUnexported(Settings{}),
-	cmpopts.IgnoreFields(Settings{}, "Explicit"),
+	cmpopts.IgnoreFields(Settings{}, "Explicit", "Config.Built"),
 	cmpopts.EquateComparable(netip.Prefix{}),
 	cmpopts.EquateEmpty(),
 	cmp.Transformer("log", func(c promslog.Config) string {
@@ -573,5 +575,20 @@ func oneLine(t *testing.T, err error) {
 	t.Helper()
 	if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
 		t.Errorf("not one line of text: %q", err)
+	}
+}
+
+func TestBuilt(t *testing.T) {
+	build := version.BuildDate
+	t.Cleanup(func() { version.BuildDate = build })
+	for date, want := range map[string]time.Time{
+		"2027-01-02T03:04:05Z":  time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+		"":                      time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
+		"20270102-03:04:05 UTC": time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
+	} {
+		version.BuildDate = date
+		if got := built(); !got.Equal(want) {
+			t.Errorf("built %q is %v, want %v", date, got, want)
+		}
 	}
 }

@@ -54,12 +54,9 @@ func parseNetwork(text string) (netip.Prefix, bool) {
 	return p.Masked(), err == nil && !p.Addr().Is4In6()
 }
 
-// flows is the layout for routers with flow offload.
-const flows state.Layout = "flows"
-
 func parseLayout(text string) (state.Layout, bool) {
 	layout := state.Layout(text)
-	return layout, slices.Contains([]state.Layout{state.Sets, state.Rules, flows, state.Off}, layout)
+	return layout, slices.Contains([]state.Layout{state.Sets, state.Rules, state.Flows, state.Off}, layout)
 }
 
 // parseSeconds reads a number of seconds, fractions included.

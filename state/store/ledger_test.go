@@ -151,8 +151,8 @@ func fullLedger() *state.Ledger {
 func TestFullLedger(t *testing.T) {
 	want := []string{
 		"Flows.Entries", "Flows.Limit", "Flows.Traffic",
-		"LastReadings.Made", "LastReadings.Repaired", "LastReadings.ReplacedCounters",
-		"Recovered",
+		"LastReadings.Foreign", "LastReadings.Made", "LastReadings.Repaired", "LastReadings.ReplacedCounters",
+		"Recovered", "Twice",
 	}
 	unset := make(map[string]bool) // by path: whether no value of it is set
 	var visit func(path string, v reflect.Value)
@@ -278,13 +278,13 @@ func TestAnyLedgerRoundTrips(t *testing.T) {
 func arbitraryLedger(random *rand.Rand) *state.Ledger {
 	l := new(state.Ledger)
 	fill(random, reflect.ValueOf(l).Elem())
-	l.Recovered = false
+	l.Recovered, l.Twice = false, false
 	l.Uptime, l.FirstUptime, l.Checkpoint = l.Uptime&math.MaxInt64, l.FirstUptime&math.MaxInt64, l.Checkpoint&math.MaxInt64
 	l.Baselines = l.Baselines[:min(len(l.Baselines), len(l.Other.Baselines))]
 	slices.Sort(l.Slots)
 	l.Slots = slices.Compact(l.Slots)
 	a := &l.LastReadings
-	a.ReplacedCounters, a.Made, a.Repaired = nil, nil, false
+	a.ReplacedCounters, a.Made, a.Foreign, a.Repaired = nil, nil, nil, false
 	slices.SortFunc(a.Objects, state.CounterID.Compare)
 	if f := l.Flows; f != nil {
 		f.Uptime, f.Cost = f.Uptime&math.MaxInt64, f.Cost&math.MaxInt64

@@ -53,7 +53,8 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.damage, d.unsaved, d.outdated = nil, s.ledger == nil, s.outdated
+	d.damage, d.outdated = nil, s.outdated
+	d.unsaved = s.ledger == nil || s.ledger.head.Boot != l.Boot || s.ledger.head.Checkpoint != l.Checkpoint
 	if len(s.bad) == 0 {
 		return l, nil
 	}
@@ -92,7 +93,6 @@ type search struct {
 
 	bad      []error     // what is wrong with files
 	skipped  []string    // which they are
-	volatile *ledgerFile // that in the runtime directory
 	ledger   *ledgerFile // that in the state directory
 	chosen   *ledgerFile // the newest of all
 	outdated []string    // files of version 2
@@ -122,11 +122,11 @@ func (s *search) newest() (*state.Ledger, error) {
 		}
 		return s.newest()
 	}
-	if gone := s.gone(); gone != "" {
+	if gone := s.gone(); gone != nil {
 		l.Recovered = true
 		l.Losses++
 		if len(s.bad) == 0 {
-			s.bad = append(s.bad, fmt.Errorf("no %s", gone))
+			s.bad = append(s.bad, gone)
 		}
 	}
 	return l, nil
@@ -136,14 +136,16 @@ func (s *search) newest() (*state.Ledger, error) {
 // are opened only if that is not of today's version.
 func (s *search) files() (files []*ledgerFile, err error) {
 	if s.instance != "" {
-		if s.volatile, err = s.open(s.Paths.volatile(s.instance)); err != nil {
+		volatile, err := s.open(s.volatile(s.instance))
+		if err != nil {
 			return nil, err
 		}
+		files = append(files, volatile)
 	}
 	if s.ledger, err = s.open(s.Paths.ledger()); err != nil {
 		return nil, err
 	}
-	files = []*ledgerFile{s.volatile, s.ledger}
+	files = append(files, s.ledger)
 	if s.ledger != nil && s.ledger.format == version {
 		return files, nil
 	}
@@ -194,20 +196,17 @@ func (s *search) skip(path string, wrong error) error {
 	return nil
 }
 
-// gone returns the path of the last run's ledger if the chosen one is older, or a
-// checkpoint that later runs may have gone beyond; else nothing.
-func (s *search) gone() string {
+// gone tells what is missing if later runs may have gone beyond the chosen ledger.
+func (s *search) gone() error {
 	switch s.chosen.path {
 	case s.previous(), s.legacyCheckpoint():
-		return s.Paths.ledger()
+		return fmt.Errorf("no %s", s.Paths.ledger())
 	case s.Paths.ledger():
-		// If an older ledger is still in the runtime directory, no run has come to
-		// its end since the checkpoint.
-		if s.chosen.head.Checkpoint != 0 && s.volatile == nil {
-			return s.Paths.volatile(s.instance)
+		if s.chosen.head.Checkpoint != 0 {
+			return fmt.Errorf("no ledger since the checkpoint in %s", s.volatile(s.instance))
 		}
 	}
-	return ""
+	return nil
 }
 
 // newer returns the newer of two ledgers, either of which may be nil: within a boot

@@ -190,7 +190,7 @@ func startChild(t *testing.T, dir string, dropped []uintptr, start *syscall.SysP
 		done <- child.Run()
 	}()
 	if err := <-done; err != nil {
-		if errors.Is(err, syscall.ENOEXEC) {
+		if errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.EACCES) {
 			lab.Unavailable(t, "start this binary, which is for another processor: %v", err)
 		}
 		t.Fatalf("%v: %s%s", err, &stdout, &stderr)

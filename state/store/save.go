@@ -21,37 +21,45 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	if len(file) > maxLedger {
 		return fmt.Errorf("replace %s: %d bytes are too many", d.paths.ledger(), len(file))
 	}
-	if err := d.saveDurably(l, file); err != nil {
+	save := d.saveThrough
+	if d.paths.Interval > 0 {
+		save = d.saveVolatile
+	}
+	if err := save(l, file); err != nil {
 		return err
 	}
-	volatile := d.paths.volatile(d.instance)
-	if d.paths.Interval == 0 {
-		d.outdated = append(d.outdated, volatile)
-	} else if err := replaceDurably(volatile, file); err != nil {
-		return err
-	}
-	d.unsaved = false
 	return d.removeOutdated()
 }
 
-// saveDurably writes a ledger to the state directory, if it has to be there: twice
-// if the one before it will not do in its place.
-func (d *Dir) saveDurably(l *state.Ledger, file []byte) error {
-	paths := []string{d.paths.ledger(), d.paths.previous()}
-	switch {
-	case d.paths.Interval > 0 && !l.IsCheckpoint() && !d.unsaved:
-		return nil
-	case d.paths.Interval == 0 && !l.Twice:
-		if err := d.keepPrevious(); err != nil {
-			return err
-		}
-		paths = paths[:1]
+// saveThrough replaces the ledger in the state directory, and the one before it with
+// a copy if that will not do in its place.
+func (d *Dir) saveThrough(l *state.Ledger, file []byte) error {
+	var err error
+	if l.Twice {
+		err = replaceDurably(d.paths.previous(), file)
+	} else {
+		err = d.keepPrevious()
+	}
+	if err != nil {
+		return err
+	}
+	d.outdated = append(d.outdated, d.paths.volatile(d.instance))
+	return replaceDurably(d.paths.ledger(), file)
+}
+
+// saveVolatile replaces the ledger in the runtime directory, and that in the state
+// directory if this one is a checkpoint or the last checkpoint did not get there.
+func (d *Dir) saveVolatile(l *state.Ledger, file []byte) error {
+	paths := []string{d.paths.volatile(d.instance)}
+	if l.IsCheckpoint() || d.unsaved {
+		paths = append(paths, d.paths.previous(), d.paths.ledger())
 	}
 	for _, path := range paths {
 		if err := replaceDurably(path, file); err != nil {
 			return err
 		}
 	}
+	d.unsaved = false
 	return nil
 }
 

@@ -15,19 +15,26 @@
 // # Order
 //
 // Nothing is published that a later run would not know of: a run saves first.
-// Save writes, each whole and to stay before the next begins,
+// Save replaces, each as a whole and to stay before the next one,
 //
-//  1. names, if there are new ones: if the run ends here, the next one learns them
-//     again;
-//  2. ledger, unless it is kept in the runtime directory until the next checkpoint.
-//     Before that the name ledger.previous is given to what ledger is; after it, if
-//     the one before will not do in its place (state.Ledger.Twice), to a copy;
-//  3. with checkpoints ledger-ID; without them ledger-ID is removed.
+//  1. client-names.cache, if there are new names: if the run ends here, the next
+//     one learns them again;
+//
+// and then, without checkpoints,
+//
+//  2. ledger, after ledger.previous has become another name of what it was, or if
+//     that will not do in its place (state.Ledger.Twice) a copy. What is in the
+//     runtime directory is older now, and goes.
+//
+// or with checkpoints
+//
+//  2. ledger-ID. If the run ends here, the next one goes on from it, and finds that
+//     the checkpoint that it relies on is not there yet;
+//  3. at a checkpoint ledger.previous and ledger, with the same content.
 //
 // At every moment one of ledger and ledger.previous is there, whole. A checkpoint
-// that no ledger-ID is with was written by a run that published more since, or by
-// one whose successors did: Load says so in Ledger.Recovered. One that is newer
-// than ledger-ID was written by a run that ended before it published anything.
+// that no ledger-ID is with may have been followed by ledgers that were published:
+// Load says so in Ledger.Recovered, as it does of ledger.previous.
 package store
 
 import (
@@ -63,7 +70,7 @@ type Dir struct {
 	lock     *os.File
 	instance string
 	damage   []error  // what is wrong with files that Load does not read
-	unsaved  bool     // Load found no ledger in the state directory
+	unsaved  bool     // the last checkpoint is not in the state directory
 	outdated []string // files that the first Save does away with
 	names    namesFile
 }

@@ -101,19 +101,41 @@ func reexec(t *testing.T) {
 	if refused(err) {
 		Unavailable(t, "create namespaces: %v%s", err, hint)
 	}
-	// The bar keeps go test's own lines from being taken for this process's.
-	t.Logf("in namespaces:\n%s", strings.ReplaceAll("\n"+output, "\n", "\n| ")[1:])
+	if ctx.Err() != nil {
+		err = fmt.Errorf("not done after %v", limit)
+	}
+	PassOn(t, "in namespaces", output, err)
+}
 
+// PassOn ends a test as it ended in the process that ran it elsewhere, with the
+// arguments of [Arguments]: that printed output and ended with err.
+func PassOn(t *testing.T, where, output string, err error) {
+	t.Helper()
+	// The bar keeps go test's own lines from being taken for this process's.
+	t.Logf("%s:\n%s", where, strings.ReplaceAll("\n"+output, "\n", "\n| ")[1:])
 	outcome := regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): ` + regexp.QuoteMeta(t.Name()) + ` \(`)
 	switch match := outcome.FindStringSubmatch(output); {
-	case ctx.Err() != nil:
-		t.Fatalf("not done after %v", limit)
 	case err != nil:
-		t.Fatalf("in namespaces: %v", err)
+		t.Fatalf("%s: %v", where, err)
 	case match == nil:
-		t.Fatal("in namespaces: no such test was run")
+		t.Fatalf("%s: no such test was run", where)
 	case match[1] == "SKIP":
-		t.Skip("skipped in namespaces")
+		t.Skipf("skipped %s", where)
+	}
+}
+
+// Arguments are those with which a test binary runs the named test, and no other.
+func Arguments(name string, limit time.Duration) []string {
+	elements := strings.Split(name, "/")
+	for i, element := range elements {
+		elements[i] = "^" + regexp.QuoteMeta(element) + "$"
+	}
+	// Only what is named here is passed on: not -test.count, no profiles.
+	return []string{
+		"-test.run=" + strings.Join(elements, "/"),
+		"-test.v",
+		fmt.Sprint("-test.short=", testing.Short()),
+		fmt.Sprint("-test.timeout=", limit),
 	}
 }
 
@@ -124,16 +146,7 @@ func runInside(ctx context.Context, name string, limit time.Duration, flags uint
 	if err != nil {
 		return "", err
 	}
-	elements := strings.Split(name, "/")
-	for i, element := range elements {
-		elements[i] = "^" + regexp.QuoteMeta(element) + "$"
-	}
-	// Only what is named here is passed on: not -test.count, no profiles.
-	cmd := exec.CommandContext(ctx, self,
-		"-test.run="+strings.Join(elements, "/"),
-		"-test.v",
-		fmt.Sprint("-test.short=", testing.Short()),
-		fmt.Sprint("-test.timeout=", limit))
+	cmd := exec.CommandContext(ctx, self, Arguments(name, limit)...)
 	cmd.Env = append(os.Environ(), insideEnv+"="+name)
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{

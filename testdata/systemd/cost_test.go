@@ -12,19 +12,21 @@ import (
 // processes of the machine, and that of the same run without systemd.
 func BenchmarkActivation(b *testing.B) {
 	const ticks = 100
-	r := &router{machine: newMachine(b)}
+	m := newContainer(b)
+	r := &router{m}
 	r.install(b)
-	r.startLab(b)
+	r.enable(b)
+	r.startLAN(b)
 	r.set(b, "UPDATE_INTERVAL=0.2")
 	r.run(b, "systemctl", "daemon-reload")
 	r.samples(b, 5)
 
-	before := r.usage(b)
+	before := m.usage(b)
 	r.samples(b, ticks)
-	total := (r.usage(b) - before) / ticks
+	total := (m.usage(b) - before) / ticks
 
 	r.run(b, "systemctl", "stop", timer, http)
-	cmd := r.command(b.Context(), "bash", "-c", fmt.Sprintf(
+	cmd := m.command(b.Context(), "bash", "-c", fmt.Sprintf(
 		"for ((i = 0; i < %d; i++)); do network-metrics-exporter --output=/run/bench/prom --state-dir=/run/bench || exit; done", ticks))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, output)
@@ -38,7 +40,7 @@ func BenchmarkActivation(b *testing.B) {
 
 // usage is the CPU time of all processes that the machine has had, but for those
 // that a test brought in.
-func (m *machine) usage(tb testing.TB) time.Duration {
+func (m *container) usage(tb testing.TB) time.Duration {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join(m.cgroup, "cpu.stat"))
 	if err != nil {

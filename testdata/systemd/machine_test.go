@@ -24,23 +24,47 @@ import (
 )
 
 // commandLimit bounds each command in the machine, and each wait for it.
-const commandLimit = 20 * time.Second
+const commandLimit = time.Minute
 
 // cannotBoot is the exit status of machine.sh where there can be no machine.
 const cannotBoot = 77
 
-// A machine boots as often as it is told to, on the same disk.
-type machine struct {
+// A machine runs systemd. It boots as often as it is told to, on the same disk, and
+// ends with the test.
+type machine interface {
+	boot(tb testing.TB)
+	shutDown(tb testing.TB)
+	cutPower(tb testing.TB)
+
+	// run runs a command that has to succeed, and gives what it printed.
+	run(tb testing.TB, name string, args ...string) string
+	// output gives what a command printed, however it ended.
+	output(name string, args ...string) string
+	// read gives the text of a file; ok is false if there is none.
+	read(tb testing.TB, name string) (text string, ok bool)
+	write(tb testing.TB, name, text string)
+
+	// install installs the project, over what was installed before.
+	install(tb testing.TB)
+	// startLAN has the clients there; a boot ends that, or not.
+	startLAN(tb testing.TB)
+	// onLaptop runs a command in the shoes of a client.
+	onLaptop(tb testing.TB, name string, args ...string) string
+}
+
+// A container is a machine made of namespaces, see machine.sh.
+type container struct {
 	cgroup  string // of all its processes
 	switchs io.Writer
 	ended   <-chan error // the end of machine.sh
 	log     *bytes.Buffer
-	first   int // process, in this pid namespace
+	first   int    // process, in this pid namespace
+	lab     string // process that keeps the lab's mounts, in the machine's
 }
 
-// newMachine makes a machine that is switched off. It ends with the test,
-// however that ends, and leaves nothing behind.
-func newMachine(tb testing.TB) *machine {
+// newContainer makes a machine that has booted. It ends with the test, however that
+// ends, and leaves nothing behind.
+func newContainer(tb testing.TB) *container {
 	tb.Helper()
 	unavailable := func(err any) {
 		tb.Skipf("\n\n\tNOT TESTED: systemd cannot be booted here: %v\n\n", err)
@@ -63,7 +87,7 @@ func newMachine(tb testing.TB) *machine {
 	})
 
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "./machine.sh", cgroup)
-	m := &machine{cgroup: cgroup, log: &bytes.Buffer{}}
+	m := &container{cgroup: cgroup, log: &bytes.Buffer{}}
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	if m.switchs, err = cmd.StdinPipe(); err != nil {
 		tb.Fatal(err)
@@ -91,7 +115,8 @@ func newMachine(tb testing.TB) *machine {
 			tb.Logf("machine.sh said:\n%s", m.log)
 		}
 	})
-	m.boot(tb, unavailable)
+	m.start(tb, unavailable)
+	m.copyExporter(tb)
 	return m
 }
 
@@ -130,12 +155,17 @@ func removeCgroup(dir string) error {
 	}
 }
 
-// boot switches the machine on and waits until it has booted.
-func (m *machine) boot(tb testing.TB, unavailable func(any)) {
+func (m *container) boot(tb testing.TB) {
+	tb.Helper()
+	m.start(tb, nil)
+}
+
+// start switches the machine on and waits until it has booted.
+func (m *container) start(tb testing.TB, unavailable func(any)) {
 	tb.Helper()
 	fmt.Fprintln(m.switchs, "boot")
 	m.first = 0
-	m.until(tb, "systemd has started", func() bool {
+	until(tb, "systemd has started", func() bool {
 		select {
 		case err := <-m.ended:
 			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == cannotBoot && unavailable != nil {
@@ -157,28 +187,30 @@ func (m *machine) boot(tb testing.TB, unavailable func(any)) {
 	}
 }
 
-// cutPower stops the machine as nobody should.
-func (m *machine) cutPower(tb testing.TB) {
+func (m *container) cutPower(tb testing.TB) {
 	tb.Helper()
 	m.signal(tb, unix.SIGKILL)
 }
 
-// shutDown has systemd power the machine off.
-func (m *machine) shutDown(tb testing.TB) {
+func (m *container) shutDown(tb testing.TB) {
 	tb.Helper()
+	if m.lab != "" {
+		m.run(tb, "kill", "-KILL", m.lab) // it heeds no other signal
+	}
 	m.signal(tb, syscall.Signal(34+4)) // SIGRTMIN+4, systemd(1)
 }
 
-func (m *machine) signal(tb testing.TB, signal syscall.Signal) {
+func (m *container) signal(tb testing.TB, signal syscall.Signal) {
 	tb.Helper()
 	if err := unix.Kill(m.first, signal); err != nil {
 		tb.Fatal(err)
 	}
-	m.until(tb, "the machine is off", func() bool { return unix.Kill(m.first, 0) == unix.ESRCH })
+	m.lab = ""
+	until(tb, "the machine is off", func() bool { return unix.Kill(m.first, 0) == unix.ESRCH })
 }
 
 // until waits for something that has to come.
-func (m *machine) until(tb testing.TB, what string, done func() bool) {
+func until(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
 	for deadline := time.Now().Add(commandLimit); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -188,20 +220,19 @@ func (m *machine) until(tb testing.TB, what string, done func() bool) {
 }
 
 // path is where a file of the machine is seen from here.
-func (m *machine) path(name string) string {
+func (m *container) path(name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", m.first), name)
 }
 
 // command runs in the machine, in its root's shoes but outside its control groups.
-func (m *machine) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+func (m *container) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	enter := []string{"--target", fmt.Sprint(m.first), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", name}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
 	cmd.Env = append(os.Environ(), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C")
 	return cmd
 }
 
-// run runs a command that has to succeed, and gives what it printed.
-func (m *machine) run(tb testing.TB, name string, args ...string) string {
+func (m *container) run(tb testing.TB, name string, args ...string) string {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), commandLimit)
 	defer cancel()
@@ -212,10 +243,93 @@ func (m *machine) run(tb testing.TB, name string, args ...string) string {
 	return string(output)
 }
 
-// output gives what a command printed, however it ended.
-func (m *machine) output(name string, args ...string) string {
+func (m *container) output(name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	output, _ := m.command(ctx, name, args...).CombinedOutput()
 	return string(output)
+}
+
+func (m *container) read(tb testing.TB, name string) (string, bool) {
+	tb.Helper()
+	text, err := os.ReadFile(m.path(name))
+	if err != nil && !os.IsNotExist(err) {
+		tb.Fatal(err)
+	}
+	return string(text), err == nil
+}
+
+func (m *container) write(tb testing.TB, name, text string) {
+	tb.Helper()
+	if err := os.WriteFile(m.path(name), []byte(text), 0o644); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// install does what the README says. There is no Go in the machine, and its view of the
+// repository is read-only.
+func (m *container) install(tb testing.TB) {
+	tb.Helper()
+	if output, err := exec.CommandContext(tb.Context(), "make", "-C", repository, "network-metrics-exporter").CombinedOutput(); err != nil {
+		tb.Fatalf("%v\n%s", err, output)
+	}
+	m.make(tb, "install")
+}
+
+// make runs make in the machine, on this repository.
+func (m *container) make(tb testing.TB, target string) string {
+	tb.Helper()
+	dir, err := filepath.Abs(repository)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m.run(tb, "make", "-C", dir, target)
+}
+
+// copyExporter puts node_exporter where its package would.
+func (m *container) copyExporter(tb testing.TB) {
+	tb.Helper()
+	exporter, err := exec.LookPath("prometheus-node-exporter")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text, err := os.ReadFile(exporter)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(m.path("/usr/bin/prometheus-node-exporter"), text, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// startLAN builds the lab's network in the machine, which lasts until it is switched off.
+func (m *container) startLAN(tb testing.TB) {
+	tb.Helper()
+	script, err := filepath.Abs("../lab/lab.sh")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m.run(tb, "mkdir", "-p", "/var/lib/dnsmasq")
+	// Its mounts are its own, and its pid namespace is one that lab.sh can tell; it
+	// ends with the machine. It prints which process it is outside.
+	cmd := m.command(context.Background(), "unshare", "--mount", "--pid", "--fork", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
+		"bash", "-c", script+` && while read -r key pid _; do [ $key != NSpid: ] || echo $pid; done </proc/self/status && exec sleep infinity`)
+	var log strings.Builder
+	cmd.Stderr = &log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go cmd.Wait()
+	if _, err := fmt.Fscanln(stdout, &m.lab); err != nil {
+		tb.Fatalf("lab.sh: %v\n%s", err, &log)
+	}
+}
+
+func (m *container) onLaptop(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	return m.run(tb, "nsenter", append([]string{"--target", m.lab, "--mount", "ip", "netns", "exec", "laptop", name}, args...)...)
 }

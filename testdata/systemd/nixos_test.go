@@ -28,12 +28,13 @@ func TestNixOS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &router{machine: newMachine(t)}
-	r.fillStore(t, nixos.Units)
+	m := newContainer(t)
+	r := &router{m}
+	m.fillStore(t, nixos.Units)
 	for unit, text := range nixos.Units {
 		r.write(t, filepath.Join("/etc/systemd/system", unit), text)
 		for _, target := range nixos.WantedBy[unit] {
-			wants := r.path("/etc/systemd/system/" + target + ".wants")
+			wants := m.path("/etc/systemd/system/" + target + ".wants")
 			if err := os.MkdirAll(wants, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +51,7 @@ func TestNixOS(t *testing.T) {
 		r.run(t, "systemctl", "start", "multi-user.target", "timers.target")
 	}
 	enable()
-	r.startLab(t)
+	r.startLAN(t)
 	r.until(t, "the laptop is served", func() bool {
 		return r.served(t)[tx] >= 0 && r.served(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1
 	})
@@ -97,8 +98,8 @@ func TestNixOS(t *testing.T) {
 	if counting() {
 		t.Error("a disabled service leaves the accounting")
 	}
-	if _, err := os.Stat(r.path(prom)); !os.IsNotExist(err) {
-		t.Errorf("a disabled service leaves its metrics: %v", err)
+	if _, ok := r.read(t, prom); ok {
+		t.Error("a disabled service leaves its metrics")
 	}
 	enable()
 	r.until(t, "it is served when enabled again", func() bool { return r.served(t)[tx] > 0 })
@@ -115,7 +116,7 @@ func TestNixOS(t *testing.T) {
 }
 
 // fillStore puts the programs where the units look for them.
-func (r *router) fillStore(t *testing.T, units map[string]string) {
+func (m *container) fillStore(t *testing.T, units map[string]string) {
 	t.Helper()
 	own := filepath.Join(t.TempDir(), "network-metrics-exporter")
 	if output, err := exec.CommandContext(t.Context(), "go", "build", "-C", repository, "-o", own, ".").CombinedOutput(); err != nil {
@@ -128,15 +129,7 @@ func (r *router) fillStore(t *testing.T, units map[string]string) {
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
-			lab.Command(t, "install", "-D", found, r.path(path))
+			lab.Command(t, "install", "-D", found, m.path(path))
 		}
-	}
-}
-
-// write writes a file of the machine.
-func (r *router) write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(r.path(name), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }

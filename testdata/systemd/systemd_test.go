@@ -1,7 +1,6 @@
 package systemd
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -103,14 +102,11 @@ func files(t *testing.T, dir string) (paths []string) {
 }
 
 // A router is a machine with the lab's network.
-type router struct {
-	*machine
-	lab string // process that keeps the lab's mounts
-}
+type router struct{ machine }
 
 // TestMachine follows one machine from the installation on.
 func TestMachine(t *testing.T) {
-	r := &router{machine: newMachine(t)}
+	r := &router{newContainer(t)}
 	for _, step := range []struct {
 		name string
 		test func(*testing.T, *router)
@@ -141,9 +137,10 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// install does what the README says.
+// install starts what was installed.
 func install(t *testing.T, r *router) {
 	r.install(t)
+	r.enable(t)
 	if listening := r.run(t, "ss", "-Hltn", "sport = :9101"); !regexp.MustCompile(`^LISTEN\s+\d+\s+\d+\s+127\.0\.0\.1:9101 .*\n$`).MatchString(listening) {
 		t.Errorf("port 9101 is open at\n%s\nwant 127.0.0.1 alone", listening)
 	}
@@ -163,7 +160,7 @@ func lateLAN(t *testing.T, r *router) {
 	}
 	r.says(t, `msg="neighbor fails"`)
 
-	r.startLab(t)
+	r.startLAN(t)
 	r.until(t, "the clients are seen", func() bool { return r.published(t)[up] == 1 })
 	r.says(t, `msg="neighbor works again"`)
 }
@@ -395,7 +392,7 @@ func sandbox(t *testing.T, r *router) {
 		t.Helper()
 		const dropin = "/run/systemd/system/network-metrics-exporter.service.d/probe.conf"
 		r.run(t, "mkdir", "-p", filepath.Dir(dropin))
-		if err := os.WriteFile(r.path(dropin), []byte("[Service]\nStandardOutput=truncate:/probe\nExecStart=\n"+
+		r.write(t, dropin, "[Service]\nStandardOutput=truncate:/probe\nExecStart=\n"+
 			"ExecStart=/bin/bash -c '"+`\
 				grep -E "^(Uid|CapEff|CapBnd|NoNewPrivs)" /proc/self/status; \
 				for file in /proc/sys/net/ipv4/ip_forward /proc/sysrq-trigger /etc/x /usr/x /home/x /sys/fs/cgroup/x \
@@ -404,9 +401,7 @@ func sandbox(t *testing.T, r *router) {
 				for file in /var/lib/dnsmasq/dnsmasq.leases /var/lib/kea-test.csv; do \
 					[ -r $$file ] && echo "reads $$file"; done; \
 				rm -f /var/lib/network-metrics-exporter/x /run/network-metrics-exporter/x'
-			`+more+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+			`+more+"\n")
 		r.run(t, "systemctl", "daemon-reload")
 		r.run(t, "systemctl", "start", service)
 		r.run(t, "rm", dropin)
@@ -450,8 +445,8 @@ func stopAndStart(t *testing.T, r *router) {
 	before := r.served(t)
 	r.run(t, "systemctl", "stop", timer)
 	r.until(t, "the file is gone", func() bool {
-		_, err := os.Stat(r.path(prom))
-		return os.IsNotExist(err) && r.output("systemctl", "is-active", stop) == "inactive\n"
+		_, ok := r.read(t, prom)
+		return !ok && r.output("systemctl", "is-active", stop) == "inactive\n"
 	})
 	for key := range r.served(t) {
 		if strings.HasPrefix(key, "client_") || strings.HasPrefix(key, "network_") {
@@ -460,8 +455,8 @@ func stopAndStart(t *testing.T, r *router) {
 	}
 	r.run(t, "systemctl", "start", service)
 	r.until(t, "the file of a start by hand is gone", func() bool {
-		_, err := os.Stat(r.path(prom))
-		return os.IsNotExist(err)
+		_, ok := r.read(t, prom)
+		return !ok
 	})
 
 	sent := r.send(t)
@@ -477,14 +472,14 @@ func stopAndStart(t *testing.T, r *router) {
 func upgrade(t *testing.T, r *router) {
 	r.set(t, "# mine")
 	before := r.served(t)
-	r.make(t, "install")
+	r.install(t)
 	r.samples(t, 2)
 	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
 	if after := r.served(t); after[tx] != before[tx] {
 		t.Errorf("an upgrade took the total from %v to %v", before[tx], after[tx])
 	}
-	if text, err := os.ReadFile(r.path(settings)); string(text) != "# mine\n" {
-		t.Errorf("an upgrade left the settings as %q, %v", text, err)
+	if text, _ := r.read(t, settings); text != "# mine\n" {
+		t.Errorf("an upgrade left the settings as %q", text)
 	}
 	r.says(t)
 }
@@ -494,7 +489,7 @@ func upgrade(t *testing.T, r *router) {
 func powerCut(t *testing.T, r *router) {
 	before := r.served(t)
 	r.cutPower(t)
-	r.boot(t, nil)
+	r.boot(t)
 	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
 	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
 		t.Errorf("a power cut took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
@@ -504,7 +499,7 @@ func powerCut(t *testing.T, r *router) {
 // shutdown takes a last sample, also of what was to stay in memory until a
 // checkpoint an hour later: with less the total would be the checkpoint's ceiling.
 func shutdown(t *testing.T, r *router) {
-	r.startLab(t)
+	r.startLAN(t)
 	r.until(t, "the laptop is seen", func() bool {
 		return r.published(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1
 	})
@@ -516,9 +511,8 @@ func shutdown(t *testing.T, r *router) {
 	if r.published(t)[tx] != before[tx] {
 		t.Fatal("there was a sample that was not to be")
 	}
-	r.run(t, "kill", "-KILL", r.lab) // it heeds no other signal
 	r.shutDown(t)
-	r.boot(t, nil)
+	r.boot(t)
 	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
 	if after := r.served(t); after[tx] != before[tx]+sent {
 		t.Errorf("total %v after a shutdown, want %v", after[tx], before[tx]+sent)
@@ -530,7 +524,7 @@ func uninstall(t *testing.T, r *router) {
 	if tables := r.run(t, "nft", "list", "tables"); !strings.Contains(tables, "network_metrics") {
 		t.Fatalf("tables before: %s", tables)
 	}
-	output := r.make(t, "uninstall")
+	output := r.machine.(*container).make(t, "uninstall")
 	if tables := r.run(t, "nft", "list", "tables"); strings.Contains(tables, "network_metrics") {
 		t.Errorf("tables after: %s", tables)
 	}
@@ -576,89 +570,40 @@ func debianPackage(t *testing.T, r *router) {
 		t.Errorf("tables after: %s", tables)
 	}
 	for _, path := range []string{"/usr/bin/network-metrics-exporter", prom} {
-		if _, err := os.Stat(r.path(path)); !os.IsNotExist(err) {
-			t.Errorf("%s after: %v", path, err)
+		if r.output("ls", path) == path+"\n" {
+			t.Errorf("%s is there after", path)
 		}
 	}
-	if _, err := os.Stat(r.path(state)); err != nil {
-		t.Errorf("the state went with the package: %v", err)
+	if r.run(t, "ls", state) == "" {
+		t.Error("the state went with the package")
 	}
 	r.run(t, "dpkg", "--purge", "network-metrics-exporter")
 	for _, path := range []string{settings, state} {
-		if _, err := os.Stat(r.path(path)); !os.IsNotExist(err) {
-			t.Errorf("%s after a purge: %v", path, err)
+		if r.output("ls", "--directory", path) == path+"\n" {
+			t.Errorf("%s is there after a purge", path)
 		}
 	}
 }
 
-// install installs node_exporter and the project, and starts both.
-func (r *router) install(tb testing.TB) {
+// enable starts what is installed, now and at each boot.
+func (r *router) enable(tb testing.TB) {
 	tb.Helper()
-	// There is no Go in the machine, and its view of the repository is read-only.
-	if output, err := exec.CommandContext(tb.Context(), "make", "-C", repository, "network-metrics-exporter").CombinedOutput(); err != nil {
-		tb.Fatalf("%v\n%s", err, output)
-	}
-	exporter, err := exec.LookPath("prometheus-node-exporter")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	text, err := os.ReadFile(exporter)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.WriteFile(r.path("/usr/bin/prometheus-node-exporter"), text, 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	r.make(tb, "install")
 	r.run(tb, "systemctl", "enable", "--now", timer, http)
 	r.until(tb, "port 9101 has a sample", func() bool {
 		return r.served(tb)["network_metrics_exporter_last_run_timestamp_seconds"] > 0
 	})
 }
 
-// make runs make in the machine, on this repository.
-func (r *router) make(tb testing.TB, target string) string {
+// until waits for something that has to come.
+func (r *router) until(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
-	dir, err := filepath.Abs(repository)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return r.run(tb, "make", "-C", dir, target)
+	until(tb, what, done)
 }
 
 // set writes the settings anew.
 func (r *router) set(tb testing.TB, lines ...string) {
 	tb.Helper()
-	if err := os.WriteFile(r.path(settings), []byte(strings.Join(append(lines, ""), "\n")), 0o644); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// startLab builds the lab's network in the machine.
-func (r *router) startLab(tb testing.TB) {
-	tb.Helper()
-	script, err := filepath.Abs("../lab/lab.sh")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	r.run(tb, "mkdir", "-p", "/var/lib/dnsmasq")
-	// Its mounts are its own, and its pid namespace is one that lab.sh can tell; it
-	// ends with the machine. It prints which process it is outside.
-	cmd := r.command(context.Background(), "unshare", "--mount", "--pid", "--fork", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
-		"bash", "-c", script+` && while read -r key pid _; do [ $key != NSpid: ] || echo $pid; done </proc/self/status && exec sleep infinity`)
-	var log strings.Builder
-	cmd.Stderr = &log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	go cmd.Wait()
-	if _, err := fmt.Fscanln(stdout, &r.lab); err != nil {
-		tb.Fatalf("lab.sh: %v\n%s", err, &log)
-	}
+	r.write(tb, settings, strings.Join(append(lines, ""), "\n"))
 }
 
 // send has the laptop send packets through the router, and gives their bytes. Each
@@ -666,8 +611,7 @@ func (r *router) startLab(tb testing.TB) {
 func (r *router) send(tb testing.TB) (bytes float64) {
 	tb.Helper()
 	const packets, payload, headers = 10, 1000, 20 + 8 // RFC 791, RFC 768
-	r.run(tb, "nsenter", "--target", r.lab, "--mount", "ip", "netns", "exec", "laptop",
-		"bash", "-c", fmt.Sprintf("for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >/dev/udp/203.0.113.2/9; done", packets, payload))
+	r.onLaptop(tb, "bash", "-c", fmt.Sprintf("for ((i = 0; i < %d; i++)); do printf %%0%dd 0 >/dev/udp/203.0.113.2/9; done", packets, payload))
 	return packets * (payload + headers)
 }
 
@@ -707,11 +651,8 @@ func (r *router) lastRun(tb testing.TB) float64 {
 // published gives the series of the file, none if there is none.
 func (r *router) published(tb testing.TB) map[string]float64 {
 	tb.Helper()
-	text, err := os.ReadFile(r.path(prom))
-	if err != nil && !os.IsNotExist(err) {
-		tb.Fatal(err)
-	}
-	return series(string(text))
+	text, _ := r.read(tb, prom)
+	return series(text)
 }
 
 // served gives the series of port 9101.

@@ -1,0 +1,331 @@
+package systemd
+
+import (
+	"embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"network-metrics-exporter/testdata/vm"
+)
+
+// A debian is a machine of its own, with a whole system of a Debian release.
+type debian struct {
+	*vm.Machine // of the last boot
+	release     string
+	disk        string
+	pkg         string // of the project, to install
+}
+
+// debianFiles are put into /etc/lan, and make the network.
+//
+//go:embed debian
+var debianFiles embed.FS
+
+// newDebian makes a machine that has booted, with the LAN's network.
+func newDebian(tb testing.TB, release string) *debian {
+	tb.Helper()
+	d := &debian{release: release, disk: vm.Disk(tb, release)}
+	d.boot(tb)
+	entries, err := debianFiles.ReadDir("debian")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d.run(tb, "mkdir", "/etc/lan", "/var/lib/dnsmasq")
+	for _, entry := range entries {
+		text, err := debianFiles.ReadFile("debian/" + entry.Name())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		d.write(tb, "/etc/lan/"+entry.Name(), string(text))
+	}
+	d.run(tb, "sh", "-ec", `
+		chown dnsmasq /var/lib/dnsmasq
+		cd /etc/lan
+		cp dnsmasq.conf /etc/dnsmasq.d/lan.conf
+		cp nftables.conf /etc/nftables.conf
+		cp *.service /etc/systemd/system
+		systemctl --quiet enable lan clients dnsmasq nftables`)
+	return d
+}
+
+func (d *debian) boot(tb testing.TB) {
+	tb.Helper()
+	d.bootAt(tb, "")
+}
+
+// bootAt boots with what the battery's clock is to say, the time if empty.
+func (d *debian) bootAt(tb testing.TB, clock string) {
+	tb.Helper()
+	d.Machine = vm.Boot(tb, vm.Config{Kernel: d.release, Disk: d.disk, Clock: clock})
+	if state := d.output("systemctl", "is-system-running", "--wait"); state != "running\n" {
+		tb.Fatalf("the machine is %s%s", state, d.output("systemctl", "--failed", "--no-pager"))
+	}
+}
+
+func (d *debian) shutDown(tb testing.TB) {
+	tb.Helper()
+	d.run(tb, "systemctl", "poweroff")
+	d.WaitOff(tb)
+}
+
+func (d *debian) cutPower(testing.TB) { d.Cut() }
+
+func (d *debian) run(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	return d.Run(tb, append([]string{name}, args...)...)
+}
+
+func (d *debian) output(name string, args ...string) string {
+	return d.Output(append([]string{name}, args...)...)
+}
+
+func (d *debian) read(tb testing.TB, name string) (string, bool) {
+	tb.Helper()
+	// The first line tells whether there is such a file.
+	output := d.run(tb, "sh", "-c", `[ ! -e "$0" ] || { echo; cat "$0"; }`, name)
+	return strings.CutPrefix(output, "\n")
+}
+
+func (d *debian) write(tb testing.TB, name, text string) {
+	tb.Helper()
+	d.Write(tb, name, []byte(text))
+}
+
+func (d *debian) install(tb testing.TB) {
+	tb.Helper()
+	text, err := os.ReadFile(d.pkg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	const path = "/tmp/network-metrics-exporter.deb"
+	d.write(tb, path, string(text))
+	d.run(tb, "dpkg", "--install", "--force-confold", path)
+}
+
+func (d *debian) startLAN(tb testing.TB) {
+	tb.Helper()
+	d.run(tb, "systemctl", "start", "lan", "clients")
+}
+
+func (d *debian) onLaptop(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	return d.run(tb, "ip", append([]string{"netns", "exec", "laptop", name}, args...)...)
+}
+
+// release gives the Debian package of a tree of the project.
+func release(tb testing.TB, tree, version string) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	cmd := exec.CommandContext(tb.Context(), filepath.Join(tree, "systemd", "release.sh"), version, dir, "amd64")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("release.sh: %v\n%s", err, output)
+	}
+	packages, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil || len(packages) != 1 {
+		tb.Fatalf("packages %q, %v: want one", packages, err)
+	}
+	return packages[0]
+}
+
+// earlier gives the project's tree as it was at a commit.
+func earlier(tb testing.TB, commit string) string {
+	tb.Helper()
+	tree := tb.TempDir()
+	cmd := exec.CommandContext(tb.Context(), "sh", "-c", `git -C "$0" archive "$1" | tar -x -C "$2"`, repository, commit, tree)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("git archive %s: %v\n%s", commit, err, output)
+	}
+	return tree
+}
+
+// TestDebian follows a machine of each Debian release from the installation of the
+// version before on. It takes minutes: make test-machines runs it.
+func TestDebian(t *testing.T) {
+	before, now := release(t, earlier(t, "5d3dad0"), "0.1"), release(t, repository, "0.2")
+	for _, name := range []string{"bookworm", "trixie"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDebian(t, name)
+			d.pkg = before
+			r := &router{d}
+			for _, step := range []struct {
+				name string
+				test func(*testing.T, *router)
+			}{
+				{"version before", versionBefore},
+				{"upgrade", func(t *testing.T, r *router) { d.pkg = now; upgrade(t, r) }},
+				{"totals", totals},
+				{"show and check", showAndCheck},
+				{"Debian's node_exporter", debianExporter},
+				{"settings", shippedSettings},
+				{"interval", interval},
+				{"bad settings", badSettings},
+				{"port", port},
+				{"sandbox", sandbox},
+				{"exposure", onlineExposure},
+				{"restart", restart},
+				{"stop", stopAndStart},
+				{"stop of a run", stopOfRun},
+				{"reboot", reboot},
+				{"power cut", powerCut},
+				{"without a clock", withoutClock},
+				{"remove and purge", removeAndPurge},
+			} {
+				start := time.Now()
+				ok := t.Run(step.name, func(t *testing.T) { step.test(t, r) })
+				fmt.Println(name, step.name, time.Since(start))
+				if !ok {
+					t.Logf("journal:\n%s", r.output("journalctl", "--no-pager", "--lines=40"))
+					return
+				}
+			}
+		})
+	}
+}
+
+// versionBefore starts the package of an earlier version.
+func versionBefore(t *testing.T, r *router) {
+	r.startLAN(t)
+	r.install(t)
+	r.enable(t)
+	r.until(t, "the laptop is seen", func() bool {
+		return r.published(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1
+	})
+	r.send(t)
+	r.until(t, "what the laptop sent is counted", func() bool { return r.published(t)[tx] > 0 })
+	r.samples(t, 2)
+	r.journal(t)
+}
+
+// debianExporter shows the file to Debian's node_exporter as it was installed.
+func debianExporter(t *testing.T, r *router) {
+	const dir = "/var/lib/prometheus/node-exporter"
+	r.run(t, "ln", "-s", prom, dir)
+	r.until(t, "port 9100 has the metrics", func() bool { return r.scrape(t, 9100)[tx] > 0 })
+	if failed, ok := r.scrape(t, 9100)["node_textfile_scrape_error"]; !ok || failed != 0 {
+		t.Errorf("node_textfile_scrape_error is %v", failed)
+	}
+	r.run(t, "rm", filepath.Join(dir, filepath.Base(prom)))
+}
+
+// onlineExposure asks systemd how exposed the units are that run.
+func onlineExposure(t *testing.T, r *router) {
+	for unit, tenths := range exposure {
+		// A unit must be loaded to be judged, and need not be running.
+		r.run(t, "systemd-analyze", "security", "--no-pager", fmt.Sprint("--threshold=", tenths), unit)
+	}
+}
+
+// holdRun has a run wait for the lock: it is at work when this returns, and would be
+// for a while. What holds the lock is stopped by nothing but a power cut.
+func (r *router) holdRun(t *testing.T) {
+	t.Helper()
+	r.run(t, "systemd-run", "--quiet", "--collect", "--property=DefaultDependencies=no",
+		"flock", "/var/lib/network-metrics-exporter/lock", "sleep", "10")
+	r.until(t, "a run waits for the lock", func() bool {
+		return r.output("systemctl", "is-active", service) == "activating\n"
+	})
+}
+
+// stopOfRun stops a run that is at work.
+func stopOfRun(t *testing.T, r *router) {
+	r.holdRun(t)
+	r.run(t, "systemctl", "stop", timer, service)
+	if state := r.output("systemctl", "is-active", service); state != "inactive\n" {
+		t.Errorf("a run that was stopped is %s", state)
+	}
+	r.until(t, "the last sample is over", func() bool { return r.output("systemctl", "is-active", stop) == "inactive\n" })
+	r.running(t)
+	r.run(t, "systemctl", "start", timer)
+	r.samples(t, 1)
+	r.journal(t) // that the lock was held
+}
+
+// running expects that no unit of the machine has failed.
+func (r *router) running(t *testing.T) {
+	t.Helper()
+	if state := r.output("systemctl", "is-system-running"); state != "running\n" {
+		t.Errorf("the machine is %s%s", state, r.output("systemctl", "--failed", "--no-pager"))
+	}
+}
+
+// reboot loses nothing, also where a run is at work when the machine goes down. At boot
+// the timer comes before the LAN.
+func reboot(t *testing.T, r *router) {
+	before := r.served(t)
+	r.holdRun(t)
+	r.shutDown(t)
+	r.boot(t)
+	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
+	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
+		t.Errorf("a reboot took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
+	}
+	if failed := r.output("journalctl", "--quiet", "--no-pager", "--boot=-1", "--grep=Failed with result", "--unit="+service); failed != "" {
+		t.Errorf("when the machine went down:\n%s", failed)
+	}
+	r.until(t, "the laptop is seen", func() bool {
+		return r.published(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1
+	})
+	r.says(t, `msg="neighbor fails"`, `msg="neighbor works again"`)
+}
+
+// withoutClock is a power cut between two checkpoints, after which a clock without a
+// battery says 1970, until NTP sets it.
+func withoutClock(t *testing.T, r *router) {
+	const slack = 1 << 20 // what a checkpoint's total may say too much
+	r.startLAN(t)
+	r.set(t, "CHECKPOINT=--checkpoint-interval=60s")
+	r.samples(t, 2)
+	want := r.published(t)[tx] + r.send(t)
+	r.until(t, "what the laptop sent is counted", func() bool { return r.published(t)[tx] == want })
+	before := r.published(t)
+
+	r.cutPower(t)
+	r.machine.(*debian).bootAt(t, "1970-01-01")
+	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
+	r.samples(t, 2)
+	if at := r.lastRun(t); at > before["network_metrics_exporter_last_run_timestamp_seconds"] {
+		t.Fatalf("a run at %v: the clock is right", at)
+	}
+	r.run(t, "date", "--utc", fmt.Sprint("--set=@", time.Now().Unix()))
+	r.until(t, "there is a sample at the right time", func() bool { return r.lastRun(t) > before["network_metrics_exporter_last_run_timestamp_seconds"] })
+	r.samples(t, 2)
+
+	after := r.published(t)
+	for key, value := range before {
+		if strings.HasPrefix(key, "client_traffic_bytes") && (after[key] < value || after[key] > value+slack) {
+			t.Errorf("%s went from %v to %v", key, value, after[key])
+		}
+		if strings.HasPrefix(key, "client_last_seen") && after[key] < value {
+			t.Errorf("%s went from %v to %v", key, value, after[key])
+		}
+	}
+	if got, want := after["network_clients_known"], before["network_clients_known"]; got != want {
+		t.Errorf("%v clients, want %v", got, want)
+	}
+	r.set(t)
+	r.samples(t, 2)
+	r.journal(t)
+}
+
+// removeAndPurge removes the package while a run is at work, and then what it left.
+func removeAndPurge(t *testing.T, r *router) {
+	r.holdRun(t)
+	r.run(t, "dpkg", "--remove", "network-metrics-exporter")
+	if tables := r.run(t, "nft", "list", "tables"); strings.Contains(tables, "network_metrics") {
+		t.Errorf("tables after: %s", tables)
+	}
+	if units := r.run(t, "systemctl", "list-units", "--all", "--no-legend", "network-metrics-exporter*"); units != "" {
+		t.Errorf("units after:\n%s", units)
+	}
+	r.running(t)
+	r.run(t, "dpkg", "--purge", "network-metrics-exporter")
+	if left := r.run(t, "find", "/etc", "/run", "/usr", "/var/lib", "-name", "*network*metrics*", "-prune"); left != "" {
+		t.Errorf("left after a purge:\n%s", left)
+	}
+}
