@@ -63,8 +63,6 @@ var firewalls = []struct{ name, on, off string }{
 			EOF_RULES`,
 		off: `
 			ip link del docker0
-			nft delete table ip nat
-			nft delete table ip filter
 			sysctl -q net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0`,
 	},
 	{
@@ -84,9 +82,7 @@ var firewalls = []struct{ name, on, off string }{
 			EOF_NFT
 			nft -f /run/nixos.nft
 			systemd-run --quiet --unit=nixos-fw sh -c 'while sleep 3; do nft -f /run/nixos.nft; done'`,
-		off: `
-			systemctl stop nixos-fw
-			nft delete table inet nixos-fw`,
+		off: `systemctl stop nixos-fw`,
 	},
 }
 
@@ -133,6 +129,7 @@ func besideFirewalls(t *testing.T, r *router) {
 				t.Errorf("the ruleset before the first sample and after teardown (-want +got):\n%s", diff)
 			}
 			r.run(t, "sh", "-ec", firewall.off)
+			r.run(t, "nft", "flush", "ruleset") // some leave their chains
 		})
 	}
 	r.run(t, "systemctl", "start", "nftables", timer)
