@@ -108,7 +108,7 @@ func (d *debian) install(tb testing.TB) {
 
 func (d *debian) startLAN(tb testing.TB) {
 	tb.Helper()
-	d.run(tb, "systemctl", "start", "lan", "clients")
+	d.run(tb, "systemctl", "start", "nftables", "lan", "clients")
 }
 
 func (d *debian) leases() string { return "/var/lib/misc/dnsmasq.leases" }
