@@ -612,12 +612,12 @@ func (r *router) send(tb testing.TB) (bytes float64) {
 	return packets * (payload + headers)
 }
 
-// journal gives the lines about our services that are new.
+// journal gives the lines about our services that are new, of this boot.
 func (r *router) journal(tb testing.TB) []string {
 	tb.Helper()
 	r.run(tb, "journalctl", "--sync")
 	// Before the first line it fails: there is no cursor to remember.
-	return slices.Collect(strings.Lines(r.output("journalctl", "--quiet", "--no-pager", "--cursor-file=/run/test.cursor",
+	return slices.Collect(strings.Lines(r.output("journalctl", "--quiet", "--no-pager", "--boot", "--cursor-file=/run/test.cursor",
 		"--unit="+service, "--unit="+stop, "--unit="+http)))
 }
 
