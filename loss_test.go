@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/state/settings"
 	"network-metrics-exporter/testdata/lab"
 )
 
@@ -54,8 +55,7 @@ func (d *durable) state() string   { return filepath.Join(d.dir, "state") }
 
 // command is a run with what is to go before it.
 func (d *durable) command(before []string, flags ...string) *exec.Cmd {
-	args := slices.Concat(before, []string{d.program}, d.args(flags...))
-	args[len(before)+1] = "--output=" + d.prom()
+	args := slices.Concat(before, []string{d.program}, d.args(flags...), []string{"--output=" + d.prom()})
 	cmd := exec.Command(args[0], args[1:]...)
 	// With one processor, system calls come in one order, or nearly.
 	cmd.Env = append(os.Environ(), beProgram+"=1", "RUNTIME_DIRECTORY="+d.runtime(), "GOMAXPROCS=1")
@@ -208,7 +208,7 @@ var calls = []string{"openat", "read", "write", "fsync", "fchmod", "flock", "ren
 // calls are none of ours.
 func (d *durable) build(t *testing.T) {
 	t.Helper()
-	d.program = filepath.Join(t.TempDir(), program)
+	d.program = filepath.Join(t.TempDir(), settings.Program)
 	cmd := exec.Command("go", "build", "-o", d.program, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if log, err := cmd.CombinedOutput(); err != nil {

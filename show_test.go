@@ -19,16 +19,17 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// shown is what show --json says of a client.
+// shown is what show --json says of a device, or of an address.
 type shown struct {
-	Client, Mac *string
-	IP          string
-	RxBytes     *uint64  `json:"rx_bytes"`
-	TxBytes     *uint64  `json:"tx_bytes"`
-	RxRate      *float64 `json:"rx_bps"`
-	TxRate      *float64 `json:"tx_bps"`
-	Connections *uint64
-	Online      *bool
+	Device, Client, Mac *string
+	IP                  string
+	RxBytes             *uint64  `json:"rx_bytes"`
+	TxBytes             *uint64  `json:"tx_bytes"`
+	RxRate              *float64 `json:"rx_bps"`
+	TxRate              *float64 `json:"tx_bps"`
+	Connections         *uint64
+	Online              *bool
+	Addresses           []shown
 }
 
 func (s shown) String() string {
@@ -50,15 +51,17 @@ func (i installation) show(t *testing.T, flags ...string) (clients map[string]sh
 func parseShown(t *testing.T, text []byte) map[string]shown {
 	t.Helper()
 	var document struct {
-		Clients []shown
-		Total   shown
+		Devices      []shown
+		Other, Total shown
 	}
 	if err := json.Unmarshal(text, &document); err != nil {
 		t.Fatalf("%v in:\n%s", err, text)
 	}
 	clients := map[string]shown{"": document.Total}
-	for _, c := range document.Clients {
-		clients[c.IP] = c
+	for _, d := range append(document.Devices, document.Other) {
+		for _, a := range d.Addresses {
+			clients[a.IP] = a
+		}
 	}
 	return clients
 }
@@ -97,7 +100,7 @@ func TestShow(t *testing.T) {
 		// Ten intervals of four seconds are long enough for a slow machine.
 		for range 2 {
 			var stderr bytes.Buffer
-			if status := run(append(i.args()[:3], "--interval=4"), io.Discard, &stderr); status != published || stderr.Len() > 0 {
+			if status := run(i.args("--interval=4"), io.Discard, &stderr); status != published || stderr.Len() > 0 {
 				t.Fatalf("exit status %d: %s", status, &stderr)
 			}
 		}
@@ -210,7 +213,7 @@ func TestShowWithoutRights(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(i.ledger()), 0); err != nil {
 			t.Fatal(err)
 		}
-		text, log, status := withoutRights(t, append(i.args(), "show", "--json")...)
+		text, log, status := withoutRights(t, i.command("show", "--json")...)
 		if status != published || strings.Count(log, "\n") != 3 || !strings.Contains(log, "totals not known") || strings.Count(log, "CAP_NET_ADMIN") != 2 {
 			t.Errorf("exit status %d, want %d and a line for the state and for each source:\n%s", status, published, log)
 		}
@@ -229,7 +232,7 @@ func TestShowOnTerminal(t *testing.T) {
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		lab.Nft(t, rules)
 		i := install(t, r)
-		args := append(i.args(), "show")
+		args := i.command("show")
 		t.Setenv("TERM", "xterm")
 
 		text := onTerminal(t, 60, args)
@@ -304,15 +307,20 @@ func onTerminal(t *testing.T, width uint16, args []string) string {
 // TestCommandsBadUsage gives flags of commands that are refused.
 func TestCommandsBadUsage(t *testing.T) {
 	for _, test := range []struct{ command, flag, want string }{
-		{show, "--sort=size", "want traffic, download, "},
-		{check, "--port=0", "want a port from 1 to 65535"},
-		{check, "--port=65536", "want a port from 1 to 65535"},
-		{check, "--sort=name", "unknown long flag"},
-		{"", "--json", "unknown long flag"},
+		{"show", "--sort=size", "want traffic, download, "},
+		{"show", "--sort", "want traffic, download, "},
+		{"check", "--port=0", "want a port from 1 to 65535"},
+		{"check", "--port=65536", "want a port from 1 to 65535"},
+		{"check", "--port", "want a port from 1 to 65535"},
+		{"check", "--sort=name", "with the command show only"},
+		{"sample", "--json", "with the command show or check only"},
+		{"", "--json", "with the command show or check only"},
+		{"teardown", "nonsense", "want one of the commands"},
+		{"show", "check", "want one command"},
 	} {
 		var stdout, stderr bytes.Buffer
 		status := run(strings.Fields(test.command+" "+test.flag), &stdout, &stderr)
-		if said := stderr.String(); status != wrongUsage || strings.Count(said, "\n") != 1 || !strings.Contains(said, test.want) {
+		if said := stderr.String(); status != wrongUsage || strings.Count(said, "\n") != 1 || !strings.Contains(said, test.flag+": ") || !strings.Contains(said, test.want) {
 			t.Errorf("%s %s: exit status %d, want %d and %q:\n%s", test.command, test.flag, status, wrongUsage, test.want, said)
 		}
 	}

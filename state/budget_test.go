@@ -19,15 +19,15 @@ type flowCounter struct {
 }
 
 // run is one run at an uptime in seconds. It gives the report's flows.
-func (c *flowCounter) run(at float64, cost time.Duration, change func(now *Sample, scope *Scope)) *Flows {
+func (c *flowCounter) run(at float64, cost time.Duration, change func(now *Sample, scope *Scope)) *TrackedFlows {
 	now := step{at: at}.sample()
-	now.Conntrack = &Flows{
+	now.Conntrack = &TrackedFlows{
 		Active:  map[netip.Addr]Connections{laptop: {TCP: uint32(c.counts + 1)}},
 		Uptime:  now.Uptime,
 		Cost:    cost,
 		Entries: uint32(at),
 	}
-	scope := NewScope(lan, nil, now.LAN, nil)
+	scope := NewScope(lan, now.LAN, nil)
 	if change != nil {
 		change(now, &scope)
 	}
@@ -39,7 +39,7 @@ func (c *flowCounter) run(at float64, cost time.Duration, change func(now *Sampl
 		c.counts++
 		c.spent += cost
 	}
-	next, report := Compare(c.ledger, now, scope, c.cfg)
+	next, report := Compare(c.ledger, now, scope, noNames(), c.cfg)
 	c.ledger = next
 	return report.Conntrack
 }
@@ -127,8 +127,8 @@ func TestBudgetAfterFailure(t *testing.T) {
 	c := newFlowCounter(5)
 	c.run(0, 500*time.Millisecond, nil)
 	now := step{at: 2, failed: []Source{Conntrack}}.sample()
-	scope := NewScope(lan, nil, now.LAN, nil)
-	next, report := Compare(c.ledger, now, scope, c.cfg)
+	scope := NewScope(lan, now.LAN, nil)
+	next, report := Compare(c.ledger, now, scope, noNames(), c.cfg)
 	if report.Conntrack != nil {
 		t.Error("flows of a source that failed")
 	}

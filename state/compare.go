@@ -1,10 +1,6 @@
 package state
 
 import (
-	"cmp"
-	"errors"
-	"maps"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -13,345 +9,244 @@ import (
 type Config struct {
 	Interval     time.Duration // planned between two runs
 	OnlineWindow time.Duration // how recent a sign of life has to be
-	ForgetAfter  time.Duration // how long an absent client stays in the metrics
-	MaxClients   int           // how many clients have series of their own; the smallest beyond it share one
-	ReverseDNS   bool          // whether DNS is asked for names that nobody else knows
-	// ConntrackBudget is what counting flows may cost, in percent of one core.
+	ForgetAfter  time.Duration // how long an absent client or device stays in the metrics
+	MaxClients   int           // how many clients, and how many devices, have series of their own
+	ReverseDNS   bool          // whether DNS is asked for names that nobody else gives
+	// ConntrackBudget is what a dump of conntrack may cost, in percent of one core.
 	ConntrackBudget float64
+	Accounting      Layout
+	PeriodStart     int // day of the month, from 1 to 31
+	// CheckpointInterval is the time between two ledgers that reach the disk; 0:
+	// every one does.
+	CheckpointInterval time.Duration
+	// Built is when this program was built. A wall clock before that is not set.
+	Built time.Time
 }
 
 // Overdue is the age beyond which the last sample is too old to tell of now: ten
 // intervals.
 func (c Config) Overdue() time.Duration { return 10 * c.Interval }
 
-// Compare works out what is true now, and what the next run has to know, from
-// what the last one left and what this one saw. It changes neither.
-func Compare(last *Ledger, now *Sample, scope Scope, cfg Config) (*Ledger, *Report) {
-	next := last.open(now.Instant)
-	next.Networks = scope.Networks
-	next.hold(now.Conntrack, cfg)
+// Trusts reports whether the wall clock is set: whether it is not before the
+// program was built.
+func (c Config) Trusts(wall time.Time) bool { return !wall.Before(c.Built) }
 
-	var moved map[netip.Addr][2]Traffic
-	if now.Accounting != nil {
-		moved = next.count(now.Accounting)
+// Trusted returns a moment, without its wall clock if that is not set.
+func (c Config) Trusted(now Instant) Instant {
+	if !c.Trusts(now.Wall) {
+		now.Wall = time.Time{}
 	}
-	entries := next.meet(now.LAN, scope)
-	shown := next.shown(moved, scope, cfg)
-	next.book(moved, shown, scope)
-	if last.Ceilings {
-		next.settle(last, now.Accounting != nil, shown)
-	}
-	next.bound(maxClients, shown)
-	base := -1
-	if now.Accounting != nil {
-		base = next.youngest(now.Uptime - cfg.Interval/2)
-		next.slide(base)
-	}
-
-	report := &Report{
-		Instant:    now.Instant,
-		Rates:      base >= 0,
-		Presence:   now.LAN != nil,
-		Accounting: now.Accounting,
-		Conntrack:  now.Conntrack,
-		Resets:     next.Resets,
-		Losses:     next.Losses,
-		Probes:     now.Probes,
-		Changes:    next.blame(now),
-		Clients:    make([]ClientReport, 0, len(shown)),
-	}
-	rate := func(t *Tally) (bps [2]float64) {
-		if base >= 0 {
-			bps = t.rate(base, now.Uptime-next.Marks[base])
-		}
-		return bps
-	}
-	next.claim()
-	next.noteAsked(now.Asked)
-	names := newNamer(next, now.Names, cfg)
-	for _, addr := range shown {
-		c := next.Clients[addr]
-		r := ClientReport{
-			Addr:      addr,
-			MAC:       c.MAC,
-			Interface: c.Interface,
-			Total:     c.Published(),
-			Rate:      rate(&c.Tally),
-			Online:    c.online(entries[addr], now.Uptime, cfg.OnlineWindow),
-			Seen:      c.Seen,
-		}
-		r.Peak, r.Average = next.overWindow(c)
-		r.Name, r.NameSource = names.name(addr, c.MAC)
-		if now.Conntrack != nil {
-			r.Active = now.Conntrack.Active[addr]
-		}
-		report.Clients = append(report.Clients, r)
-	}
-	next.remember(names.news, report.Clients)
-	if total := next.Other.Published(); total != ([2]Traffic{}) {
-		report.Other = &OtherReport{Total: total, Rate: rate(&next.Other)}
-	}
-	if now.Accounting != nil {
-		report.Idle = next.idle(now.Accounting, cfg.ForgetAfter)
-		next.mark(base)
-	}
-	return next, report
+	return now
 }
 
-// open starts the next ledger with what of the last one still holds. Counters
-// and the clock start anew with a boot; in another time namespace it is the
-// clock alone.
-func (l *Ledger) open(now Instant) *Ledger {
+// Compare works out what is true now, and what the next run has to know, from
+// what the last one left and what this one read. It changes neither; the cache
+// learns the names that servers gave.
+//
+// A byte takes this way: growth finds it as what a counter shows beyond its last
+// reading; observe gives it to the client that has the address, and to the device
+// that has the client; finishClient and finishDevice put it on the totals of their
+// series, or on those of all who have none.
+func Compare(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg Config) (*Ledger, *Report) {
+	c := newComparison(last, now, scope, names, cfg)
+	c.observe()
+	c.selectSeries()
+
+	next := c.next
+	c.report.Clients = make([]ClientReport, 0, len(next.Clients))
+	for i := range next.Clients {
+		c.finishClient(i)
+	}
+	c.report.Devices = make([]DeviceReport, 0, len(next.Devices))
+	for i := range next.Devices {
+		c.finishDevice(i)
+	}
+	c.finishOther()
+	c.report.Evict = c.evict()
+	c.pruneDevices()
+	if c.counted {
+		next.Baselines = append(slices.Clone(next.Baselines[c.keepFrom:c.keepFrom+c.keep]), now.Uptime)
+	}
+	changed := c.handedOver || last.Resets != next.Resets || last.Repairs != next.Repairs || last.Losses != next.Losses
+	next.updateCheckpoint(cfg.CheckpointInterval, changed)
+	next.Twice = next.IsCheckpoint() || last.Checkpoint != 0 && next.Checkpoint == 0 || changed || c.reselected
+	return next, c.report
+}
+
+// comparison is the work of one Compare.
+type comparison struct {
+	last   *Ledger
+	now    *Sample
+	scope  Scope
+	names  *NameCache
+	cfg    Config
+	next   *Ledger
+	report *Report
+
+	directory    *directory
+	observations []observation // of each of next.Clients
+	devices      []deviceState // of each of next.Devices
+	deviceIndex  map[DeviceID]int
+
+	// What was moved by who has no series: addresses without a client's, and
+	// without a device's.
+	other, otherDevice sums
+
+	suspects     int // clients of the last run that may be made-up addresses
+	keptSuspects int // those of this run, so far
+
+	before         Accounting // what the counters showed in the last run, if that was of this boot
+	replaced       bool       // the counters are of another layout than those
+	handedOver     bool       // a known device has a new address, or a known address another device
+	reselected     bool       // somebody got or lost a series
+	anyReset       bool       // a counter that was there before is gone or fell
+	counted        bool       // whether counters were read
+	base           rateBase   // what rates are taken from
+	keepFrom, keep int        // which baselines the next run may need
+	windowLength   time.Duration
+	slots          slotArena
+	period         func(*Usage) // what the calendar does to each device's totals; nil: nothing
+	previousMissed bool         // the program was off in the whole calendar period before
+
+	// A checkpoint that runs have to go on from may have been gone beyond: its totals
+	// begin at what was reserved if the counters began anew as well, and else reach
+	// that at least.
+	recoverBefore, recoverAfter bool
+}
+
+// observation is what one run reads of a client.
+type observation struct {
+	sums                    // moved since the last run
+	records    []NameRecord // those of the address
+	online     bool
+	device     int  // index of next.Devices
+	handedOver bool // the address is another device's than in the last run
+}
+
+// sums are what several have moved since the last run.
+type sums struct{ delta, local [2]Traffic }
+
+func (s *sums) add(delta, local [2]Traffic) {
+	for d := range delta {
+		s.delta[d], s.local[d] = s.delta[d].plus(delta[d]), s.local[d].plus(local[d])
+	}
+}
+
+// deviceState is what the addresses of a device add up to.
+type deviceState struct {
+	sums
+	hasClient   bool
+	active      Connections
+	activeKnown bool
+	online      bool
+	ipv4Online  int     // how many of its IPv4 addresses are online
+	primary     *Client // whose address and name are told as the device's; nil: it has no address now
+	named       *Client // the first one that has a name
+	cached      bool    // its address in the cache of names is one that it has now
+}
+
+func newComparison(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg Config) *comparison {
+	next := last.startNext(now.Instant, cfg)
+	next.Networks = scope.Networks
+	next.holdFlows(now.Conntrack, cfg)
+	c := &comparison{
+		last: last, now: now, scope: scope, names: names, cfg: cfg, next: next,
+		directory:   newDirectory(now.Names),
+		deviceIndex: make(map[DeviceID]int, len(last.Devices)),
+		devices:     make([]deviceState, len(last.Devices), len(last.Devices)+1),
+		counted:     now.Accounting != nil,
+		suspects:    last.suspects(),
+	}
+	if last.Boot == now.Boot {
+		c.before = last.LastReadings
+	}
+	c.replaced = c.counted && c.before.Layout != "" && c.before.Layout != now.Accounting.Layout
+	c.recoverBefore = last.Recovered && last.Boot != now.Boot
+	c.recoverAfter = last.Recovered && last.Boot == now.Boot
+	slots := len(last.Clients) + len(last.Devices) + 2 // a new one for each
+	for i := range last.Clients {
+		slots += len(last.Clients[i].Slots)
+	}
+	for i := range next.Devices {
+		c.deviceIndex[next.Devices[i].ID] = i
+		slots += len(next.Devices[i].Slots)
+	}
+	c.slots = make(slotArena, 0, slots)
+	if next.Trusted {
+		c.period = next.advancePeriod(cfg.PeriodStart)
+	}
+	c.chooseBase()
+	if c.counted {
+		next.LastReadings = *now.Accounting
+		next.LastReadings.ReplacedCounters, next.LastReadings.Made = nil, nil
+		if now.Accounting.Repaired {
+			next.Repairs++
+		}
+	}
+	c.report = &Report{
+		Instant:      now.Instant,
+		Rates:        c.base.index >= 0,
+		Presence:     now.LAN != nil,
+		Local:        next.LastReadings.LocalKnown,
+		PeriodStarts: [2]time.Time{Current: next.PeriodStarts[Current]},
+		Conntrack:    now.Conntrack,
+		Results:      now.Results,
+		Changes:      next.recordErrors(now),
+	}
+	if !next.PeriodStarts[Current].IsZero() {
+		before := previousPeriodStart(next.PeriodStarts[Current], cfg.PeriodStart)
+		c.report.PeriodStarts[Previous] = before
+		c.previousMissed = next.PeriodStarts[Previous].Before(before)
+	}
+	if c.counted || now.Held {
+		c.report.Accounting = &next.LastReadings
+	}
+	return c
+}
+
+// chooseBase decides what rates are taken from, and lets the window move on. Where
+// this run holds the counters of the last one, its rates hold too.
+func (c *comparison) chooseBase() {
+	l := c.next
+	c.base = rateBase{index: -1}
+	n := len(l.Baselines)
+	switch {
+	case c.counted:
+		c.base = l.newestBaseline(c.now.Uptime, c.cfg)
+		c.keepFrom, c.keep = l.keptBaselines(c.base)
+		if n > 0 && l.Baselines[n-1] < c.now.Uptime {
+			l.advanceWindow(l.Baselines[n-1], c.now.Uptime)
+			c.windowLength = c.now.Uptime - l.Slots[0]
+		}
+	case c.now.Held && n > 0:
+		read := l.Baselines[n-1]
+		held := Ledger{Baselines: l.Baselines[:n-1]}
+		c.base = held.newestBaseline(read, c.cfg)
+		if len(l.Slots) > 0 {
+			c.windowLength = read - l.Slots[0]
+		}
+	}
+}
+
+// startNext returns the next ledger with what of the last one still holds.
+// Counters and the clock start anew with a boot; in another time namespace it is
+// the clock alone.
+func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 	next := *l
 	next.Run++
-	next.Instant, next.Renamed = now, false
-	next.Clients = maps.Clone(l.Clients)
-	if next.Clients == nil {
-		next.Clients = make(map[netip.Addr]Client)
+	next.Instant, next.Recovered = now, false
+	next.Trusted = cfg.Trusts(now.Wall)
+	next.Steady = l.steadyTime(now, next.Trusted, cfg)
+	next.Clients = nil
+	next.Devices = slices.Clone(l.Devices)
+	if !l.continues(now) {
+		next.FirstUptime, next.Baselines, next.Slots, next.Checkpoint = now.Uptime, nil, nil, 0
 	}
-	if l.Boot == now.Boot && l.Uptime <= now.Uptime {
-		return &next
+	if l.Recovered {
+		next.Baselines, next.Slots, next.Checkpoint = nil, nil, 0
 	}
-	next.Opened, next.Marks, next.Buckets, next.Asked = now.Uptime, nil, nil, nil
-	for addr, c := range next.Clients {
-		c.Moved = [2]time.Duration{}
-		c.Bursts = nil
-		if l.Boot != now.Boot {
-			c.Counted = [2][]Reading{}
-		}
-		next.Clients[addr] = c
+	if l.Boot != now.Boot {
+		next.LastReadings, next.FlowFile = Accounting{}, 0
 	}
 	return &next
-}
-
-// count takes in all counters of a sample and gives what each address has moved
-// since the last one.
-func (l *Ledger) count(accounting *Accounting) map[netip.Addr][2]Traffic {
-	counters, replaced := accounting.Counters, l.Layout != "" && l.Layout != accounting.Layout
-	if replaced {
-		counters = accounting.Retired
-	}
-	moved := make(map[netip.Addr][2]Traffic, len(l.Clients))
-	var anyReset bool
-	for addr, now := range l.readings(counters) {
-		c := l.Clients[addr]
-		var m [2]Traffic
-		for d := range now {
-			var reset bool
-			m[d], reset = c.count(Direction(d), now[d])
-			anyReset = anyReset || reset
-			if m[d] != (Traffic{}) && len(l.Marks) > 0 {
-				// Without an earlier sample it is unknown when it moved.
-				c.Moved[d] = l.Uptime
-			}
-		}
-		if c.Moved[Tx] == l.Uptime {
-			c.Seen = l.Wall
-		}
-		if m != ([2]Traffic{}) {
-			moved[addr] = m
-		}
-		l.Clients[addr] = c
-	}
-	if replaced {
-		// Those of the new layout may have counted the same packets all along:
-		// only what comes from now on is new. None was lost with the old ones.
-		anyReset = false
-		for addr, now := range l.readings(accounting.Counters) {
-			c := l.Clients[addr]
-			c.Counted = now
-			l.Clients[addr] = c
-		}
-	}
-	l.Layout = accounting.Layout
-	for addr, c := range l.Clients {
-		ruled := l.Layout == Rules && len(c.Counted[Rx])+len(c.Counted[Tx]) > 0
-		sent := moved[addr][Tx].Packets > 0 || slices.ContainsFunc(c.Counted[Tx], func(r Reading) bool { return r.Packets > 0 })
-		if c.Since.IsZero() && (ruled || sent) {
-			c.Since = l.Wall
-			l.Clients[addr] = c
-		}
-	}
-	if anyReset {
-		l.Resets++
-	}
-	return moved
-}
-
-// readings sorts counters by address and direction, and by ID. Every client of
-// the ledger has readings, if only none, and whoever has a counter is entered
-// there.
-func (l *Ledger) readings(counters []Counter) map[netip.Addr][2][]Reading {
-	readings := make(map[netip.Addr][2][]Reading, len(l.Clients))
-	for addr := range l.Clients {
-		readings[addr] = [2][]Reading{}
-	}
-	for _, c := range counters {
-		if _, known := readings[c.Addr]; !known {
-			l.Clients[c.Addr] = Client{}
-		}
-		r := readings[c.Addr]
-		r[c.Direction] = append(r[c.Direction], c.Reading)
-		readings[c.Addr] = r
-	}
-	for _, r := range readings {
-		for d := range r {
-			slices.SortFunc(r[d], func(a, b Reading) int { return compareIDs(a.ID, b.ID) })
-		}
-	}
-	return readings
-}
-
-// meet enters the neighbours who are clients, and gives each address's entry.
-func (l *Ledger) meet(lan *Neighborhood, scope Scope) map[netip.Addr]NeighborEntry {
-	if lan == nil {
-		return nil
-	}
-	entries := make(map[netip.Addr]NeighborEntry, len(lan.Neighbors))
-	for _, n := range lan.Neighbors {
-		// An address that several interfaces know is where it is most alive.
-		if other, ok := entries[n.Addr]; !ok || compareLiveness(n, other) > 0 {
-			entries[n.Addr] = n
-		}
-	}
-	for addr, n := range entries {
-		if n.MAC.IsZero() || !scope.Contains(addr) {
-			continue
-		}
-		c := l.Clients[addr]
-		if c.Since.IsZero() {
-			c.Since = l.Wall
-		}
-		c.MAC, c.Interface = n.MAC, n.Interface
-		if seen := n.seen(l.Wall); seen.After(c.Seen) || c.Seen.After(l.Wall) {
-			c.Seen = seen
-		}
-		l.Clients[addr] = c
-	}
-	return entries
-}
-
-// shown gives the clients that have series of their own, in the order of their
-// addresses: those that moved most, ever, if they are more than may have.
-func (l *Ledger) shown(moved map[netip.Addr][2]Traffic, scope Scope, cfg Config) []netip.Addr {
-	shown := make([]netip.Addr, 0, len(l.Clients))
-	for addr, c := range l.Clients {
-		if !c.Since.IsZero() && l.Wall.Sub(c.lastMet()) <= cfg.ForgetAfter && scope.Contains(addr) {
-			shown = append(shown, addr)
-		}
-	}
-	if len(shown) > cfg.MaxClients {
-		size := make(map[netip.Addr]uint64, len(shown))
-		for _, addr := range shown {
-			c := l.Clients[addr]
-			all := Traffic{Bytes: c.Folded}
-			for d := range c.Total {
-				all = all.plus(c.Total[d]).plus(moved[addr][d])
-			}
-			size[addr] = all.Bytes
-		}
-		slices.SortFunc(shown, func(a, b netip.Addr) int {
-			return cmp.Or(cmp.Compare(size[b], size[a]), a.Compare(b))
-		})
-		shown = shown[:cfg.MaxClients]
-	}
-	slices.SortFunc(shown, netip.Addr.Compare)
-	return shown
-}
-
-// book puts what was moved on the totals: on a client's own if that is in the
-// metrics, else on the one of all others, so that no byte is in two series.
-// Addresses that can be no client's have a total that nobody sees.
-func (l *Ledger) book(moved map[netip.Addr][2]Traffic, shown []netip.Addr, scope Scope) {
-	for addr, m := range moved {
-		c := l.Clients[addr]
-		_, own := slices.BinarySearchFunc(shown, addr, netip.Addr.Compare)
-		if own || !scope.Contains(addr) {
-			c.add(m)
-		} else {
-			l.Other.add(m)
-			c.Folded = Traffic{Bytes: c.Folded}.plus(m[Rx]).plus(m[Tx]).Bytes
-		}
-		l.Clients[addr] = c
-	}
-}
-
-// idle gives the counters that have counted nothing for longer than after:
-// rules only once their client is gone as well, as it would have them again.
-func (l *Ledger) idle(accounting *Accounting, after time.Duration) []Counter {
-	var idle []Counter
-	for _, counter := range accounting.Counters {
-		c := l.Clients[counter.Addr]
-		moved := c.Moved[counter.Direction]
-		if accounting.Layout == Rules {
-			moved = max(c.Moved[Rx], c.Moved[Tx])
-			if l.Wall.Sub(c.lastMet()) <= after {
-				continue
-			}
-		}
-		if l.Uptime-max(moved, l.Opened) > after {
-			idle = append(idle, counter)
-		}
-	}
-	return idle
-}
-
-// Forget takes note that counters were deleted, so that nobody misses them.
-func (l *Ledger) Forget(counters []Counter) {
-	for _, counter := range counters {
-		c := l.Clients[counter.Addr]
-		c.Counted[counter.Direction] = slices.DeleteFunc(slices.Clone(c.Counted[counter.Direction]),
-			func(r Reading) bool { return r.ID == counter.ID })
-		if c.Since.IsZero() && len(c.Counted[Rx])+len(c.Counted[Tx]) == 0 {
-			delete(l.Clients, counter.Addr) // it never was a client
-		} else {
-			l.Clients[counter.Addr] = c
-		}
-	}
-}
-
-// blame remembers what fails, and gives the probes that are news.
-func (l *Ledger) blame(now *Sample) []Probe {
-	probes := now.Probes
-	if now.Accounting != nil {
-		probes = append(slices.Clone(probes), Probe{Source: coverage, Err: now.Accounting.gaps()})
-	}
-	var news []Probe
-	faults := maps.Clone(l.Faults)
-	if faults == nil {
-		faults = make(map[Source]string)
-	}
-	for _, p := range probes {
-		delete(faults, p.Source)
-		if p.Err != nil {
-			faults[p.Source] = p.Err.Error()
-		}
-		if faults[p.Source] != l.Faults[p.Source] {
-			news = append(news, p)
-		}
-	}
-	l.Faults = faults
-	return news
-}
-
-// coverage stands among the sources for the accounting as a whole: it fails
-// where counters that can be read do not count everything.
-const coverage Source = "accounting"
-
-// gaps tells what goes uncounted, nil if nothing does.
-func (a *Accounting) gaps() error {
-	switch {
-	case a.Flowtable && a.Full:
-		return errors.New("a flowtable lets packets pass uncounted, and a set has no room for new clients")
-	case a.Flowtable:
-		return errors.New("a flowtable lets packets pass uncounted: take it out of the ruleset, or the devices out of it")
-	case a.Full:
-		return errors.New("a set has no room for new clients, which go uncounted: somebody scans or spoofs addresses")
-	default:
-		return nil
-	}
-}
-
-func compareIDs(a, b CounterID) int {
-	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Object, b.Object))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,22 +22,27 @@ var (
 
 	noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-	config = Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024}
+	built  = noon.Add(-24 * time.Hour)
+	config = Config{Interval: 2 * time.Second, OnlineWindow: 5 * time.Minute, ForgetAfter: 168 * time.Hour, MaxClients: 1024, Accounting: Rules, PeriodStart: 1, Built: built}
 	lan    = []netip.Prefix{netip.MustParsePrefix("192.168.10.0/24"), netip.MustParsePrefix("fd00:10::/64")}
 )
 
 // step is a run, told by what matters to a test.
 type step struct {
-	boot     string // "a" if empty
-	at       float64
-	wall     time.Duration // the wall clock's step against noon + at
-	layout   Layout        // Rules if empty
-	counters []Counter
-	lan      []NeighborEntry
-	flows    map[netip.Addr]Connections
-	names    []Assignment
-	asked    []netip.Addr
-	failed   []Source
+	boot      string // "a" if empty
+	at        float64
+	wall      time.Duration // the wall clock's step against noon + at
+	layout    Layout        // Rules if empty
+	counters  []Counter
+	lan       []NeighborEntry
+	flows     map[netip.Addr]Connections
+	names     []NameRecord
+	peers     []Peer
+	asked     []netip.Addr
+	scope     []netip.Prefix // lan if empty
+	loaded    bool           // the counters are in objects that somebody else may have made
+	recovered bool           // the ledger to go on from is not the last one
+	failed    []Source
 }
 
 // sample makes the step's sample: 12:00:00 is 1000 s after boot.
@@ -47,33 +53,48 @@ func (s step) sample() *Sample {
 	}
 	uptime := time.Duration(s.at * float64(time.Second))
 	now := &Sample{
-		Instant:    Instant{Boot: boot, Uptime: 1000*time.Second + uptime, Wall: noon.Add(uptime + s.wall)},
-		LAN:        &Neighborhood{Neighbors: s.lan},
-		Accounting: &Accounting{Layout: Rules, Counters: s.counters},
-		Conntrack:  &Flows{Active: s.flows},
+		Instant: Instant{Boot: boot, Uptime: 1000*time.Second + uptime, Wall: noon.Add(uptime + s.wall)},
+		LAN: &LAN{
+			Neighbors: slices.SortedStableFunc(slices.Values(s.lan), func(a, b NeighborEntry) int { return a.Addr.Compare(b.Addr) }),
+			Peers:     s.peers,
+		},
+		Accounting: &Accounting{Layout: Rules, Counters: slices.SortedFunc(slices.Values(s.counters), Counter.Compare)},
+		Conntrack:  &TrackedFlows{Active: s.flows, Uptime: 1000*time.Second + uptime},
 		Names:      s.names,
 		Asked:      s.asked,
 	}
 	if s.layout != "" {
 		now.Accounting.Layout = s.layout
 	}
+	// As if all were made in this run: what they show has come since.
+	for _, c := range s.counters {
+		now.Accounting.Objects = append(now.Accounting.Objects, c.ID)
+	}
+	slices.SortFunc(now.Accounting.Objects, CounterID.Compare)
+	now.Accounting.Objects = slices.Compact(now.Accounting.Objects)
+	if !s.loaded {
+		now.Accounting.Made = now.Accounting.Objects
+	}
 	for _, source := range []Source{Neighbor, NFTables, Conntrack, DHCP} {
-		now.Probes = append(now.Probes, Probe{Source: source})
+		now.Results = append(now.Results, SourceResult{Source: source})
 	}
 	for _, source := range s.failed {
 		switch source {
 		case Neighbor:
-			now.LAN, now.Probes[0].Err = nil, errors.New("broken")
+			now.LAN, now.Results[0].Err = nil, errors.New("broken")
 		case NFTables:
-			now.Accounting, now.Probes[1].Err = nil, errors.New("broken")
+			now.Accounting, now.Results[1].Err = nil, errors.New("broken")
 		case Conntrack:
-			now.Conntrack, now.Probes[2].Err = nil, errors.New("broken")
+			now.Conntrack, now.Results[2].Err = nil, errors.New("broken")
 		case DHCP:
-			now.Names, now.Probes[3].Err = nil, errors.New("broken")
+			now.Names, now.Results[3].Err = nil, errors.New("broken")
 		}
 	}
 	return now
 }
+
+// noNames is a cache in which nothing is remembered.
+func noNames() *NameCache { return NewNameCache(func() []CachedName { return nil }) }
 
 // play runs the steps one after the other and gives the last run's results.
 func play(t *testing.T, steps ...step) (*Ledger, *Report) {
@@ -81,18 +102,22 @@ func play(t *testing.T, steps ...step) (*Ledger, *Report) {
 	ledger, report := &Ledger{}, (*Report)(nil)
 	for _, s := range steps {
 		now := s.sample()
-		scope := NewScope(lan, nil, now.LAN, ledger.Networks)
-		ledger, report = Compare(ledger, now, scope, config)
+		networks := s.scope
+		if networks == nil {
+			networks = lan
+		}
+		scope := NewScope(networks, now.LAN, ledger.Networks)
+		ledger, report = Compare(ledger, now, scope, noNames(), config)
 	}
 	return ledger, report
 }
 
 func tx(addr netip.Addr, table, rule, bytes uint64) Counter {
-	return Counter{addr, Tx, Reading{CounterID{table, rule}, Traffic{bytes, bytes / 100}}}
+	return Counter{addr, Tx, CounterID{table, rule}, Traffic{bytes, bytes / 100}}
 }
 
 func rx(addr netip.Addr, table, rule, bytes uint64) Counter {
-	return Counter{addr, Rx, Reading{CounterID{table, rule}, Traffic{bytes, bytes / 100}}}
+	return Counter{addr, Rx, CounterID{table, rule}, Traffic{bytes, bytes / 100}}
 }
 
 // client gives what a report says of an address.
@@ -105,6 +130,18 @@ func client(t *testing.T, r *Report, addr netip.Addr) ClientReport {
 	}
 	t.Fatalf("%v is not among the %d clients", addr, len(r.Clients))
 	return ClientReport{}
+}
+
+// device returns what a report says of a device.
+func device(t *testing.T, r *Report, id DeviceID) DeviceReport {
+	t.Helper()
+	for _, d := range r.Devices {
+		if d.ID == id {
+			return d
+		}
+	}
+	t.Fatalf("%v is not among the %d devices", id, len(r.Devices))
+	return DeviceReport{}
 }
 
 func TestTotals(t *testing.T) {
@@ -277,11 +314,11 @@ func TestBaseStaysYoung(t *testing.T) {
 	ledger := &Ledger{}
 	for i := range 1000 {
 		now := step{at: 0.3 * float64(i), counters: []Counter{tx(laptop, 1, 2, 100)}}.sample()
-		base := ledger.youngest(now.Uptime - config.Interval/2)
-		if age := config.Interval; i > 10 && (base < 0 || now.Uptime-ledger.Marks[base] > age) {
-			t.Fatalf("run %d: no base younger than %v", i, age)
+		base := ledger.newestBaseline(now.Uptime, config)
+		if i > 10 && (base.index < 0 || base.over > config.Interval) {
+			t.Fatalf("run %d: no base younger than %v", i, config.Interval)
 		}
-		ledger, _ = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+		ledger, _ = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
 	}
 }
 
@@ -399,14 +436,19 @@ func TestWhoIsAClient(t *testing.T) {
 	}
 }
 
+// A client that was forgotten begins anew; its device goes on.
 func TestTotalsOutliveAbsence(t *testing.T) {
+	there := []NeighborEntry{{Addr: laptop, MAC: laptopMAC, State: Reachable}}
 	_, report := play(t,
-		step{counters: []Counter{tx(laptop, 1, 1, 100)}},
+		step{lan: there, counters: []Counter{tx(laptop, 1, 1, 100)}},
 		step{at: 170 * 3600, counters: []Counter{tx(laptop, 1, 1, 100)}},
-		step{at: 170*3600 + 2, counters: []Counter{tx(laptop, 1, 1, 150)}},
+		step{at: 170*3600 + 2, lan: there, counters: []Counter{tx(laptop, 1, 1, 150)}},
 	)
-	if got := client(t, report, laptop).Total[Tx].Bytes; got != 150 {
-		t.Errorf("the total of who came back is %d, want 150", got)
+	if got := client(t, report, laptop).Total[Tx].Bytes; got != 50 {
+		t.Errorf("the total of who came back is %d, want 50", got)
+	}
+	if got := device(t, report, DeviceID{MAC: laptopMAC}).Total[Tx]; got != 150 {
+		t.Errorf("the total of its device is %d, want 150", got)
 	}
 }
 
@@ -428,7 +470,7 @@ func TestFailedSources(t *testing.T) {
 		counters: []Counter{tx(laptop, 1, 1, 100)},
 		lan:      []NeighborEntry{{Addr: laptop, MAC: laptopMAC, Interface: "br-lan", State: Reachable}},
 		flows:    map[netip.Addr]Connections{laptop: {TCP: 3}},
-		names:    []Assignment{{Addr: laptop, Name: "laptop", Source: FromDHCP}},
+		names:    []NameRecord{{Addr: laptop, Name: "laptop", Source: FromDHCP}},
 	}
 	for _, source := range []Source{Neighbor, NFTables, Conntrack, DHCP} {
 		t.Run(string(source), func(t *testing.T) {
@@ -494,7 +536,7 @@ func TestCompareChangesNothing(t *testing.T) {
 		failed:   []Source{DHCP},
 	})
 	now := step{at: 2, boot: "b", counters: []Counter{tx(laptop, 3, 1, 700), rx(phone, 3, 2, 50)}}.sample()
-	Compare(last, now, NewScope(lan, nil, now.LAN, last.Networks), config)
+	Compare(last, now, NewScope(lan, now.LAN, last.Networks), noNames(), config)
 	if diff := cmp.Diff(again, last, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("the last ledger was changed (-before +after):\n%s", diff)
 	}

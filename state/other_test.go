@@ -3,18 +3,17 @@ package state
 import (
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // element makes a counter of the layout of sets, whose elements share the set's
 // ID.
 func element(addr netip.Addr, d Direction, bytes uint64) Counter {
-	return Counter{addr, d, Reading{CounterID{7, uint64(d) + 1}, Traffic{bytes, bytes / 100}}}
+	return Counter{addr, d, CounterID{7, uint64(d) + 1}, Traffic{bytes, bytes / 100}}
 }
 
 // published gives the bytes of the series of each address, those of the others
@@ -32,6 +31,7 @@ func published(r *Report) map[netip.Addr][2]uint64 {
 
 func TestOther(t *testing.T) {
 	other := netip.Addr{}
+	both := []NeighborEntry{{Addr: laptop, MAC: laptopMAC, State: Reachable}, {Addr: phone, MAC: phoneMAC, State: Reachable}}
 	for _, test := range []struct {
 		name  string
 		max   int
@@ -70,10 +70,18 @@ func TestOther(t *testing.T) {
 			{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 1100), element(phone, Tx, 300)}},
 		}, map[netip.Addr][2]uint64{laptop: {0, 1000}, other: {0, 200}}},
 		{"what went to the others is not forgotten in the order", 1, []step{
-			{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
-			{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 190), element(phone, Tx, 200)}},
-			{at: 4, layout: Sets, counters: []Counter{element(laptop, Tx, 210), element(phone, Tx, 200)}},
-		}, map[netip.Addr][2]uint64{laptop: {0, 20}, other: {0, 190}}},
+			{layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
+			{at: 2, layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 190), element(phone, Tx, 200)}},
+			{at: 4, layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 230), element(phone, Tx, 200)}},
+		}, map[netip.Addr][2]uint64{laptop: {0, 40}, other: {0, 190}}},
+		{"who has a series keeps it unless another one moved a tenth more", 1, []step{
+			{layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)}},
+			{at: 2, layout: Sets, lan: both, counters: []Counter{element(laptop, Tx, 219), element(phone, Tx, 200)}},
+		}, map[netip.Addr][2]uint64{phone: {0, 200}, other: {0, 219}}},
+		{"who is present before who moved more", 1, []step{
+			{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(phone, Tx, 200)},
+				lan: []NeighborEntry{{Addr: laptop, MAC: laptopMAC, State: Reachable}}},
+		}, map[netip.Addr][2]uint64{laptop: {0, 100}, other: {0, 200}}},
 		{"long gone, but still sent to", 9, []step{
 			{layout: Sets, counters: []Counter{element(phone, Tx, 200)}},
 			{at: 200 * 3600, layout: Sets, counters: []Counter{element(phone, Tx, 200), element(phone, Rx, 100)}},
@@ -85,7 +93,7 @@ func TestOther(t *testing.T) {
 			ledger, report := &Ledger{}, (*Report)(nil)
 			for _, s := range test.steps {
 				now := s.sample()
-				ledger, report = Compare(ledger, now, NewScope(lan, nil, now.LAN, ledger.Networks), cfg)
+				ledger, report = Compare(ledger, now, NewScope(lan, now.LAN, ledger.Networks), noNames(), cfg)
 			}
 			if diff := cmp.Diff(test.want, published(report), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 				t.Errorf("bytes by address, rx and tx (-want +got):\n%s", diff)
@@ -116,13 +124,13 @@ func TestOtherSumsStayRight(t *testing.T) {
 					moved[d] += bytes
 				}
 				if k[d] > 0 {
-					counters = append(counters, Counter{addr, Direction(d), Reading{CounterID{7, uint64(d)}, Traffic{k[d], 1 + k[d]/100}}})
+					counters = append(counters, Counter{addr, Direction(d), CounterID{7, uint64(d)}, Traffic{k[d], 1 + k[d]/100}})
 				}
 			}
 			kernel[addr] = k
 		}
 		now := step{at: 2 * float64(n), layout: Sets, counters: counters}.sample()
-		ledger, report = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), cfg)
+		ledger, report = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), cfg)
 		if len(report.Clients) > cfg.MaxClients {
 			t.Fatalf("run %d: %d clients have series, at most %d may", n, len(report.Clients), cfg.MaxClients)
 		}
@@ -155,11 +163,11 @@ func TestLayoutChanges(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ledger, _ := play(t, step{counters: []Counter{tx(laptop, 1, 1, 1000)}})
-			now := step{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 5000)}}.sample()
-			now.Accounting.Retired = test.retired
-			ledger, _ = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
-			now = step{at: 4, layout: Sets, counters: []Counter{element(laptop, Tx, 5100), element(phone, Tx, 200)}}.sample()
-			_, report := Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+			now := step{at: 2, layout: Sets, loaded: true, counters: []Counter{element(laptop, Tx, 5000)}}.sample()
+			now.Accounting.ReplacedCounters = test.retired
+			ledger, _ = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
+			now = step{at: 4, layout: Sets, loaded: true, counters: []Counter{element(laptop, Tx, 5100), element(phone, Tx, 200)}}.sample()
+			_, report := Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
 			if got := client(t, report, laptop).Total[Tx].Bytes; got != test.want {
 				t.Errorf("the total is %d, want %d", got, test.want)
 			}
@@ -173,57 +181,18 @@ func TestLayoutChanges(t *testing.T) {
 	}
 }
 
-func TestIdle(t *testing.T) {
-	week := 168 * 3600.0
-	entry := []NeighborEntry{{Addr: laptop, MAC: laptopMAC, State: Reachable}}
-	for _, test := range []struct {
-		name  string
-		steps []step
-		want  []Direction // of the laptop's counters that may go
-	}{
-		{"just met", []step{{layout: Sets, counters: []Counter{element(laptop, Tx, 100)}}}, nil},
-		{"for a week", []step{
-			{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(laptop, Rx, 100)}},
-			{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(laptop, Rx, 200)}},
-			{at: week + 1, layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(laptop, Rx, 200)}},
-		}, []Direction{Tx}},
-		{"a rule of a neighbour", []step{
-			{lan: entry, counters: []Counter{tx(laptop, 1, 1, 100), rx(laptop, 1, 2, 100)}},
-			{at: week + 1, lan: entry, counters: []Counter{tx(laptop, 1, 1, 100), rx(laptop, 1, 2, 100)}},
-		}, nil},
-		{"a rule of who has gone", []step{
-			{lan: entry, counters: []Counter{tx(laptop, 1, 1, 100), rx(laptop, 1, 2, 100)}},
-			{at: week + 1, counters: []Counter{tx(laptop, 1, 1, 100), rx(laptop, 1, 2, 100)}},
-		}, []Direction{Tx, Rx}},
-		{"a rule of who is still sent to", []step{
-			{lan: entry, counters: []Counter{tx(laptop, 1, 1, 100), rx(laptop, 1, 2, 100)}},
-			{at: week + 1, counters: []Counter{tx(laptop, 1, 1, 100), rx(laptop, 1, 2, 200)}},
-		}, nil},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, report := play(t, test.steps...)
-			var got []Direction
-			for _, c := range report.Idle {
-				got = append(got, c.Direction)
-			}
-			if !slices.Equal(got, test.want) {
-				t.Errorf("idle are %v, want %v", got, test.want)
-			}
-		})
-	}
-}
-
-// Counters that were deleted are no loss, and come back from zero.
-func TestForget(t *testing.T) {
-	ledger, _ := play(t, step{layout: Sets, counters: []Counter{element(laptop, Tx, 100), element(laptop, Rx, 100), element(phone, Rx, 50)}})
-	ledger.Forget([]Counter{element(laptop, Tx, 0), element(laptop, Rx, 0), element(phone, Rx, 0)})
-	if _, known := ledger.Clients[phone]; known {
-		t.Error("who never was a client is remembered")
-	}
-	now := step{at: 2, layout: Sets, counters: []Counter{element(laptop, Tx, 200)}}.sample()
-	_, report := Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
-	if got := client(t, report, laptop).Total; got[Tx].Bytes != 300 || got[Rx].Bytes != 100 || report.Resets != 0 {
-		t.Errorf("total %v and %d resets, want 300 and 100 bytes and none", got, report.Resets)
+// Sets that are made anew, as for another limit of clients, go on from where the old
+// ones were read for the last time.
+func TestCountersMadeAnew(t *testing.T) {
+	ledger, _ := play(t, step{layout: Sets, counters: []Counter{element(laptop, Tx, 1000), tx(netip.Addr{}, 7, 9, 50)}})
+	now := step{at: 2, layout: Sets, counters: []Counter{tx(laptop, 8, 1, 0), tx(netip.Addr{}, 8, 9, 0)}}.sample()
+	now.Accounting.ReplacedCounters = []Counter{tx(netip.Addr{}, 7, 9, 80), element(laptop, Tx, 1500)}
+	ledger, _ = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
+	now = step{at: 4, layout: Sets, loaded: true, counters: []Counter{tx(laptop, 8, 1, 200), tx(netip.Addr{}, 8, 9, 7)}}.sample()
+	_, report := Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
+	want := map[netip.Addr][2]uint64{laptop: {Tx: 1700}, {}: {Tx: 87}}
+	if diff := cmp.Diff(want, published(report), cmpopts.EquateComparable(netip.Addr{})); diff != "" || report.Resets != 0 {
+		t.Errorf("%d resets, bytes (-want +got):\n%s", report.Resets, diff)
 	}
 }
 
@@ -248,9 +217,12 @@ func TestGaps(t *testing.T) {
 		}
 		now := s.sample()
 		if now.Accounting != nil {
-			now.Accounting.Full, now.Accounting.Flowtable = test.full, test.flowtable
+			now.Accounting.Full = test.full
+			if test.flowtable {
+				now.Accounting.Flowtable = UncountedFlowtable
+			}
 		}
-		next, report := Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+		next, report := Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
 		ledger = next
 		var said []string
 		for _, c := range report.Changes {
@@ -263,29 +235,5 @@ func TestGaps(t *testing.T) {
 		if len(said) != min(1, len(test.want)) || !strings.Contains(strings.Join(said, ""), test.want) {
 			t.Errorf("run %d says %q, want %q", n, said, test.want)
 		}
-	}
-}
-
-func TestPresent(t *testing.T) {
-	hour := time.Hour
-	neighbors := []NeighborEntry{
-		{Addr: netip.MustParseAddr("192.168.10.2"), MAC: laptopMAC, State: Reachable, Confirmed: 2 * hour},
-		{Addr: netip.MustParseAddr("192.168.10.3"), MAC: laptopMAC, State: Stale, Confirmed: hour},
-		{Addr: netip.MustParseAddr("192.168.10.4"), MAC: laptopMAC, State: Stale, Confirmed: hour + 1},
-		{Addr: netip.MustParseAddr("192.168.10.5"), State: Incomplete},
-		{Addr: netip.MustParseAddr("192.168.10.6"), MAC: laptopMAC, State: Failed},
-		{Addr: netip.MustParseAddr("10.0.0.1"), MAC: laptopMAC, State: Reachable},
-	}
-	flows := &Flows{Active: map[netip.Addr]Connections{netip.MustParseAddr("192.168.10.9"): {TCP: 1}, netip.MustParseAddr("192.168.10.2"): {UDP: 1}}}
-	scope := NewScope(lan, nil, nil, nil)
-	var got []string
-	for _, addr := range scope.Present(&Neighborhood{Neighbors: neighbors}, flows, hour) {
-		got = append(got, addr.String())
-	}
-	if diff := cmp.Diff([]string{"192.168.10.2", "192.168.10.3", "192.168.10.9"}, got); diff != "" {
-		t.Errorf("present (-want +got):\n%s", diff)
-	}
-	if got := scope.Present(nil, nil, hour); len(got) > 0 {
-		t.Errorf("present without sources: %v", got)
 	}
 }

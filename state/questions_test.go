@@ -14,11 +14,11 @@ func TestQuestions(t *testing.T) {
 		{Addr: laptop, MAC: laptopMAC, State: Reachable},
 		{Addr: phone, MAC: phoneMAC, State: Reachable},
 	}
-	asked := func(at float64, answers ...Assignment) step {
+	asked := func(at float64, answers ...NameRecord) step {
 		return step{at: at, lan: there, names: answers, asked: []netip.Addr{laptop, phone}}
 	}
-	named := func(source NameSource) []Assignment {
-		return []Assignment{{Addr: laptop, MAC: laptopMAC, Name: "lea", Source: source}}
+	named := func(source NameSource) []NameRecord {
+		return []NameRecord{{Addr: laptop, MAC: laptopMAC, Name: "lea", Source: source}}
 	}
 	both := []netip.Addr{laptop, phone}
 	for _, test := range []struct {
@@ -29,13 +29,14 @@ func TestQuestions(t *testing.T) {
 		{"nobody was met yet", []step{{lan: there}}, nil},
 		{"strangers", []step{{lan: there}, {at: 2, lan: there}}, both},
 		{"one has a lease", []step{{lan: there, names: named(FromDHCP)}, {at: 2, lan: there, names: named(FromDHCP)}}, both[1:]},
-		{"one gets a lease now", []step{{lan: there}, {at: 2, lan: there, names: named(FromHosts)}}, both[1:]},
-		{"one had a lease", []step{{lan: there, names: named(FromDHCP)}, {at: 2, lan: there}}, both[1:]},
+		{"one gets a lease now, which the next run knows", []step{{lan: there}, {at: 2, lan: there, names: named(FromHosts)}}, both},
+		{"one got a lease", []step{{lan: there}, {at: 2, lan: there, names: named(FromHosts)}, {at: 4, lan: there}}, both[1:]},
+		{"one had a lease, and is remembered", []step{{lan: there, names: named(FromDHCP)}, {at: 2, lan: there}, {at: 4, lan: there}}, both},
 		{"no answer", []step{{lan: there}, asked(2), {at: 601, lan: there}}, nil},
 		{"no answer ten minutes ago", []step{{lan: there}, asked(2), {at: 602, lan: there}}, both},
 		{"no answer, and the machine slept", []step{{lan: there}, asked(2), {at: 3600, lan: there}}, both},
 		{"no answer, then a reboot", []step{{lan: there}, asked(2), {boot: "b", at: 60, lan: there}}, both},
-		{"no answer, then another time namespace", []step{{lan: there}, asked(200), {at: -900, lan: there}}, both},
+		{"no answer, then another time namespace", []step{{lan: there}, asked(200), {at: -900, lan: there}}, nil},
 		{"one answer", []step{{lan: there}, asked(2, named(FromDNS)...), {at: 602, lan: there}}, both[1:]},
 		{"one answer six hours ago", []step{{lan: there}, asked(2, named(FromDNS)...), {at: 6*3600 + 2, lan: there}}, both},
 		{"one has left the metrics", []step{{lan: there}, {at: 169 * 3600, lan: there[:1]}, {at: 169*3600 + 2, lan: there[:1]}}, both[:1]},
@@ -46,10 +47,10 @@ func TestQuestions(t *testing.T) {
 			ledger := &Ledger{}
 			for _, s := range test.steps[:len(test.steps)-1] {
 				now := s.sample()
-				ledger, _ = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+				ledger, _ = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
 			}
 			now := test.steps[len(test.steps)-1].sample()
-			if got := Questions(ledger, now, NewScope(lan, nil, now.LAN, nil), config); !slices.Equal(got, test.want) {
+			if got := ledger.Questions(now.Instant, config); !slices.Equal(got, test.want) {
 				t.Errorf("asks about %v, want %v", got, test.want)
 			}
 		})
@@ -69,17 +70,17 @@ func TestQuestionsAreFew(t *testing.T) {
 	}
 	times := make(map[netip.Addr]int)
 	ledger := &Ledger{}
-	scope := NewScope(lan, nil, nil, nil)
+	scope := NewScope(lan, nil, nil)
 	for i := range 600/2 + 8 { // runs of a bit more than ten minutes
 		now := step{at: float64(2 * i), lan: there}.sample()
-		now.Asked = Questions(ledger, now, scope, config)
+		now.Asked = ledger.Questions(now.Instant, config)
 		if len(now.Asked) > maxQuestions {
 			t.Fatalf("%d questions in a run", len(now.Asked))
 		}
 		for _, a := range now.Asked {
 			times[a]++
 		}
-		ledger, _ = Compare(ledger, now, scope, config)
+		ledger, _ = Compare(ledger, now, scope, noNames(), config)
 		if i == 10 && len(times) != clients {
 			t.Errorf("%d of %d clients were asked about", len(times), clients)
 		}
@@ -89,14 +90,6 @@ func TestQuestionsAreFew(t *testing.T) {
 			t.Errorf("%v was asked about %d times in ten minutes", addr, n)
 		}
 	}
-	if len(ledger.Asked) != clients {
-		t.Errorf("%d questions are remembered, want %d", len(ledger.Asked), clients)
-	}
-	now := step{at: 10 * 3600, lan: there}.sample()
-	now.Asked = []netip.Addr{laptop}
-	if ledger, _ = Compare(ledger, now, scope, config); len(ledger.Asked) != 1 {
-		t.Errorf("%d questions of long ago are remembered", len(ledger.Asked)-1)
-	}
 }
 
 func TestFault(t *testing.T) {
@@ -104,11 +97,11 @@ func TestFault(t *testing.T) {
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that was never asked", err)
 	}
-	l.blame(&Sample{Probes: []Probe{{Source: DNS, Err: errors.New("no answer")}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}})
 	if err := l.Fault(DNS); err == nil || err.Error() != "no answer" {
 		t.Errorf("got %v, want no answer", err)
 	}
-	l.blame(&Sample{Probes: []Probe{{Source: DNS, Duration: time.Millisecond}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}})
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that works again", err)
 	}

@@ -2,82 +2,84 @@ package state
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
-// The window is what the peaks and averages of a client are taken over: a
-// minute, which moves on by a bucket at a time. A single interval that is longer
-// than it is the window.
+// The window is what peaks and averages are taken over: a minute, which moves on
+// by a slot at a time. A single interval that is longer is a window of its own.
 const (
-	window = time.Minute
-	bucket = 10 * time.Second
+	window     = time.Minute
+	slotLength = 10 * time.Second
 )
 
-// Burst is what a client moved in one bucket of the window.
-type Burst struct {
-	Bucket time.Duration // one of Ledger.Buckets
-	Bytes  [2]uint64     // by Direction
-	Peak   [2]uint64     // highest rate that was published, bits per second rounded up
+// WindowSlot is what was moved in one slot of the window.
+type WindowSlot struct {
+	Start time.Duration // one of Ledger.Slots
+	Delta [2]Traffic    // by Direction
+	Peak  [2]uint64     // highest rate that was published, bits per second rounded up
 }
 
-// slide lets the window end with this sample, which has been counted but is no
-// mark yet. Base is what its rates are taken from, -1 if it has none.
-func (l *Ledger) slide(base int) {
-	last := len(l.Marks) - 1
-	if last < 0 || l.Marks[last] == l.Uptime {
-		return // nothing is known of before, or no time has passed
+// advanceWindow lets the window end with counters that were read at a time, and
+// the last time before. It is called once a run, before any slot is appended.
+func (l *Ledger) advanceWindow(last, read time.Duration) {
+	slots := l.Slots
+	if len(slots) == 0 || last/slotLength != read/slotLength {
+		slots = append(slots[:len(slots):len(slots)], last)
 	}
-	if len(l.Buckets) == 0 || l.Marks[last]/bucket != l.Uptime/bucket {
-		l.Buckets = append(slices.Clip(l.Buckets), l.Marks[last])
+	for len(slots) > 1 && read-slots[0] > window {
+		slots = slots[1:]
 	}
-	for len(l.Buckets) > 1 && l.Uptime-l.Buckets[0] > window {
-		l.Buckets = l.Buckets[1:]
-	}
-	current := l.Buckets[len(l.Buckets)-1]
-	for addr, c := range l.Clients {
-		for len(c.Bursts) > 0 && c.Bursts[0].Bucket < l.Buckets[0] {
-			c.Bursts = c.Bursts[1:]
-		}
-		b := Burst{Bucket: current}
-		for d, before := range c.Marks[last] {
-			if total := c.Total[d].Bytes; total > before {
-				b.Bytes[d] = total - before
-			}
-		}
-		if base >= 0 {
-			for d, bps := range c.rate(base, l.Uptime-l.Marks[base]) {
-				b.Peak[d] = uint64(math.Ceil(min(bps, math.MaxInt64)))
-			}
-		}
-		if b != (Burst{Bucket: current}) {
-			c.Bursts = join(c.Bursts, b)
-		}
-		l.Clients[addr] = c
-	}
+	l.Slots = slots
 }
 
-// join gives the bursts with one more at their end, as one if they are of the
-// same bucket. It leaves the slice that it was given alone.
-func join(bursts []Burst, b Burst) []Burst {
-	if n := len(bursts) - 1; n >= 0 && bursts[n].Bucket == b.Bucket {
-		for d := range b.Bytes {
-			b.Bytes[d] += bursts[n].Bytes[d]
-			b.Peak[d] = max(b.Peak[d], bursts[n].Peak[d])
-		}
-		bursts = bursts[:n]
+// slotArena is the memory that the slots of a run are in: one piece for all.
+type slotArena []WindowSlot
+
+// appendSlot returns the slots that are still within the window, with what came
+// since the last run in the last of them.
+func (a *slotArena) appendSlot(old []WindowSlot, starts []time.Duration, delta [2]Traffic, rate [2]float64) []WindowSlot {
+	for len(old) > 0 && old[0].Start < starts[0] {
+		old = old[1:]
 	}
-	return append(slices.Clip(bursts), b)
+	slot := WindowSlot{Start: starts[len(starts)-1], Delta: delta}
+	for d, bps := range rate {
+		slot.Peak[d] = uint64(math.Ceil(min(bps, math.MaxInt64)))
+	}
+	if slot == (WindowSlot{Start: slot.Start}) {
+		return old
+	}
+	from := len(*a)
+	*a = append(*a, old...)
+	if n := len(*a) - 1; n >= from && (*a)[n].Start == slot.Start {
+		same := &(*a)[n]
+		for d := range slot.Delta {
+			same.Delta[d] = same.Delta[d].plus(slot.Delta[d])
+			same.Peak[d] = max(same.Peak[d], slot.Peak[d])
+		}
+	} else {
+		*a = append(*a, slot)
+	}
+	return (*a)[from:len(*a):len(*a)]
 }
 
-// overWindow gives a client's highest and its average rate over the window, in
-// bits per second by direction.
-func (l *Ledger) overWindow(c Client) (peak, average [2]float64) {
-	for _, b := range c.Bursts {
+// overWindow returns the highest and the average rate over a window that began
+// that long ago, in bits per second by direction.
+func (s *CounterState) overWindow(length time.Duration) (peak, average [2]float64) {
+	for i := range s.Slots {
 		for d := range peak {
-			peak[d] = max(peak[d], float64(b.Peak[d]))
-			average[d] += float64(b.Bytes[d]) * 8 / (l.Uptime - l.Buckets[0]).Seconds()
+			peak[d] = max(peak[d], float64(s.Slots[i].Peak[d]))
+			average[d] += float64(s.Slots[i].Delta[d].Bytes) * 8 / length.Seconds()
 		}
 	}
 	return peak, average
+}
+
+// inWindow returns what was moved within the window.
+func (s *CounterState) inWindow() (delta [2]Traffic) {
+	for i := range s.Slots {
+		for d := range delta {
+			delta[d] = delta[d].plus(s.Slots[i].Delta[d])
+		}
+	}
+	return delta
 }

@@ -114,7 +114,7 @@ func TestWindowAgainstHistory(t *testing.T) {
 		}
 		now := step{at: 2 * float64(i), counters: []Counter{tx(laptop, 1, 2, total)}}.sample()
 		var report *Report
-		ledger, report = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
+		ledger, report = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
 		c := client(t, report, laptop)
 		history = append(history, struct {
 			at    time.Duration
@@ -124,8 +124,8 @@ func TestWindowAgainstHistory(t *testing.T) {
 		if i == 0 {
 			continue
 		}
-		began := ledger.Buckets[0]
-		if length := now.Uptime - began; length > window || length < window-bucket-config.Interval && began != history[0].at {
+		began := ledger.Slots[0]
+		if length := now.Uptime - began; length > window || length < window-slotLength-config.Interval && began != history[0].at {
 			t.Fatalf("run %d: a window of %v", i, length)
 		}
 		var peak, average float64
@@ -143,15 +143,15 @@ func TestWindowAgainstHistory(t *testing.T) {
 	}
 }
 
-// TestWindowStaysSmall runs at intervals that fit no bucket.
+// TestWindowStaysSmall runs at intervals that fit no slot.
 func TestWindowStaysSmall(t *testing.T) {
 	for _, interval := range []float64{0.1, 0.3, 2, 7, 10, 11, 59, 61, 3600} {
 		ledger := &Ledger{}
 		for i := range 1000 {
 			now := step{at: interval * float64(i), counters: []Counter{tx(laptop, 1, 2, uint64(i)*100)}}.sample()
-			ledger, _ = Compare(ledger, now, NewScope(lan, nil, now.LAN, nil), config)
-			if bursts := len(ledger.Clients[laptop].Bursts); bursts > 7 || len(ledger.Buckets) > 7 || bursts > len(ledger.Buckets) {
-				t.Fatalf("every %v s, run %d: %d buckets, %d bursts", interval, i, len(ledger.Buckets), bursts)
+			ledger, _ = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
+			if slots := len(ledger.Clients[0].Slots); slots > 7 || len(ledger.Slots) > 7 || slots > len(ledger.Slots) {
+				t.Fatalf("every %v s, run %d: %d slots, %d of the client", interval, i, len(ledger.Slots), slots)
 			}
 		}
 	}
@@ -164,8 +164,8 @@ func TestWindowSharesNothing(t *testing.T) {
 		last, _ := play(t, steady(0, n, 0, 1000)...)
 		again := fmt.Sprintf("%+v", *last)
 		next := step{at: 2 * float64(n), counters: []Counter{tx(laptop, 1, 2, 1<<30)}}.sample()
-		_, first := Compare(last, next, NewScope(lan, nil, next.LAN, nil), config)
-		_, second := Compare(last, next, NewScope(lan, nil, next.LAN, nil), config)
+		_, first := Compare(last, next, NewScope(lan, next.LAN, nil), noNames(), config)
+		_, second := Compare(last, next, NewScope(lan, next.LAN, nil), noNames(), config)
 		if diff := cmp.Diff(client(t, first, laptop), client(t, second, laptop), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("after %d runs, the second of two differs (-first +second):\n%s", n, diff)
 		}

@@ -1,28 +1,32 @@
 #!/bin/bash
 #
 # Checks that every package keeps to its room. Of our own packages, main imports
-# all, sources/* and state/* import state, and state none; each library is
-# imported only where its job is done; nobody starts programs. Tests may import
-# what they like.
+# all, sources/* and state/* import state, and state none; the sources that ask by
+# netlink share its transport, and health judges what others found; each library is imported only where its job is done;
+# nobody starts programs. Tests may import what they like.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-nobody='.* (C|os/exec|unsafe)'
-kernel='(github.com/(google/nftables|jsimonetti/rtnetlink/v2|mdlayher/netlink|ti-mo/conntrack|ti-mo/netfilter)|golang.zx2c4.com/wireguard/wgctrl)'
+nobody='.* (C|os/exec)|(main|/sources/.*|/state|/state/(metrics|settings|table)) unsafe'
+kernel='(github.com/(google/nftables|mdlayher/netlink|ti-mo/conntrack|ti-mo/netfilter)|golang.zx2c4.com/wireguard/wgctrl)'
 allowed=(
 	'.* [a-z0-9]+(/[a-z0-9]+)*' # the standard library
 
 	'main /(sources|state)(/.*)?'
-	'main github.com/(alecthomas/kingpin/v2|prometheus/common/(model|promslog(/flag)?|version))'
-	'main golang.org/x/sys/unix'
+	'main github.com/prometheus/common/(promslog|version)'
 
 	'/sources/.* /state'
+	'/sources/(conntrack|health|neighbor|netlink/netlinktest|nftables) /sources/netlink'
+	'/sources/health /sources/(dhcp|neighbor|nftables)'
 	"/sources/.* $kernel(/.*)?"
 	'/sources/.* golang.org/x/sys/unix'
 
 	'/state/.* /state'
 	'/state/(store|metrics) github.com/google/renameio/v2'
+	'/state/store golang.org/x/sys/unix'
+	'/state/store google.golang.org/protobuf/encoding/protowire'
+	'/state/settings github.com/prometheus/common/(model|promslog|version)'
 	'/state/table golang.org/x/text/width'
 	'/state/metrics github.com/prometheus/(client_model/go|common/expfmt)'
 )

@@ -13,6 +13,7 @@ import (
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/sources/netlink"
 	"network-metrics-exporter/state"
 )
 
@@ -28,34 +29,53 @@ const (
 // IPv6, and counts the flows of those addresses that isClient accepts; it is
 // never asked about an IPv4-mapped one. A flow counts once for each client that
 // is an end of it, whatever NAT does to its tuples; TCP flows in TIME_WAIT or
-// CLOSE do not count. Entries counts all flows, Limit is 0 before Linux 4.18.
-// Uptime is left to the caller.
+// CLOSE do not count, nor do flows that never saw a reply. Entries counts all
+// flows, Limit is 0 before Linux 4.18. Uptime and Traffic are left to the caller.
 //
-// With held, the counts of an earlier Read, it makes no dump: it gives these
+// The counter, if there is one, observes the TCP and UDP flows of the same dump. An
+// established flow that it finds to have left a flowtable, and to have moved nothing
+// since, does not count as active.
+//
+// With held, the counts of an earlier Read, it makes no dump: it returns these
 // again, with the Entries and the Limit of now.
 //
 // The table lives on while it is read: the counts are those of no single
 // instant, and the kernel may list a flow twice where it resumes a dump.
 //
-// An error leaves no counts at all. It is unix.EPERM underneath where
+// An error leaves no counts at all, but for one: that flows have no counters
+// stands beside what was counted. An error is unix.EPERM underneath where
 // CAP_NET_ADMIN is missing, and says which module to load where the kernel has
 // no ctnetlink (nf_conntrack_netlink, in Linux since 2.6.14).
-func Read(isClient func(netip.Addr) bool, held *state.Flows) (*state.Flows, error) {
-	var flows state.Flows
+func Read(isClient func(netip.Addr) bool, held *state.TrackedFlows, counter *state.FlowCounter) (*state.TrackedFlows, error) {
+	var flows state.TrackedFlows
+	var missing error
 	if held != nil {
 		flows = *held
 	} else if err := measure(&flows.Cost, func() (err error) {
-		flows.Active, err = count(dial, isClient)
+		flows.Active, err = dump(isClient, counter)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("dump conntrack table: %w", withCure(err))
+	} else if counter != nil {
+		missing = missingCounters(counter)
 	}
 	stats, err := globalStats()
 	if err != nil {
 		return nil, fmt.Errorf("read conntrack statistics: %w", err)
 	}
 	flows.Entries, flows.Limit = stats.Entries, stats.MaxEntries
-	return &flows, nil
+	return &flows, missing
+}
+
+// missingCounters returns what the counter does not see, and the cure.
+func missingCounters(counter *state.FlowCounter) error {
+	switch some, all := counter.MissingCounters(); {
+	case all:
+		return errors.New("flows have no counters: set sysctl net.netfilter.nf_conntrack_acct=1, which has those counted that begin from then on")
+	case some:
+		return errors.New("flows that began before sysctl net.netfilter.nf_conntrack_acct was 1 have no counters: they stay uncounted until they end")
+	}
+	return nil
 }
 
 // measure adds to cost the CPU time that f takes on its thread. What the kernel
@@ -81,18 +101,27 @@ func threadTime() (time.Duration, error) {
 	return time.Duration(t.Nano()), err
 }
 
-// count dumps the table and counts the active flows of each client.
-func count(dial func() (conn, error), isClient func(netip.Addr) bool) (active map[netip.Addr]state.Connections, err error) {
-	flows := request{get: ctGet, answer: ctNew, family: unix.AF_UNSPEC}
-	err = untorn(func() error {
+// dump dumps the table and counts the active flows of each client.
+func dump(isClient func(netip.Addr) bool, counter *state.FlowCounter) (active map[netip.Addr]state.Connections, err error) {
+	conn, err := netlink.Open(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return count(conn, isClient, counter)
+}
+
+// count is dump with an open connection.
+func count(conn *netlink.Conn, isClient func(netip.Addr) bool, counter *state.FlowCounter) (active map[netip.Addr]state.Connections, err error) {
+	err = netlink.Retry(func() error {
 		active = make(map[netip.Addr]state.Connections)
-		var f flow
-		return dump(dial, flows, func(attrs []byte) error {
-			if err := f.unmarshal(attrs); err != nil {
-				return err
-			}
-			if !f.active() {
-				return nil
+		if counter != nil {
+			counter.Begin()
+		}
+		return eachFlow(conn, func(f *flow) {
+			stalled := counter != nil && observe(counter, f)
+			if stalled || !f.alive() {
+				return
 			}
 			add := func(end netip.Addr) {
 				c, known := active[end]
@@ -105,10 +134,36 @@ func count(dial func() (conn, error), isClient func(netip.Addr) bool) (active ma
 			if f.responder != f.initiator {
 				add(f.responder)
 			}
-			return nil
 		})
 	})
 	return active, err
+}
+
+// observe has the counter observe a flow of TCP or UDP, and reports whether it
+// only seems to be established.
+func observe(counter *state.FlowCounter, f *flow) (stalled bool) {
+	if f.protocol != unix.IPPROTO_TCP && f.protocol != unix.IPPROTO_UDP {
+		return false
+	}
+	reading := f.reading()
+	return counter.Observe(&reading) && f.tcpState == tcpEstablished
+}
+
+// eachFlow dumps the table and calls each with every flow, which holds until each
+// returns.
+func eachFlow(conn *netlink.Conn, each func(*flow)) error {
+	var f flow
+	question := netlink.Message{Type: ctGet, Body: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}}
+	return conn.Dump(question, ctNew, func(body []byte) error {
+		if len(body) < netlink.SizeofNfgenmsg {
+			return errors.New("flow: no struct nfgenmsg")
+		}
+		if err := f.unmarshal(body[netlink.SizeofNfgenmsg:]); err != nil {
+			return err
+		}
+		each(&f)
+		return nil
+	})
 }
 
 // globalStats asks for the two numbers that the kernel keeps ready.

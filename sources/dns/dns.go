@@ -14,15 +14,15 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// patience is how long all answers together may take. An answer from a resolver
+// timeout is how long all answers together may take. An answer from a resolver
 // on the router or beside it takes a few milliseconds.
-const patience = 200 * time.Millisecond
+const timeout = 200 * time.Millisecond
 
 // Names asks for the names of all addresses at once, and waits no longer than
 // 200 ms in all. What a resolver does not know is no error. It is one if nothing
 // that was asked had an answer: its text does not change while that lasts.
-func Names(addrs []netip.Addr) ([]state.Assignment, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func Names(addrs []netip.Addr) ([]state.NameRecord, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	type answer struct {
 		addr  netip.Addr
@@ -38,7 +38,7 @@ func Names(addrs []netip.Addr) ([]state.Assignment, error) {
 			answers <- answer{addr, names, err}
 		}()
 	}
-	var names []state.Assignment
+	var names []state.NameRecord
 	var answered bool
 	for range addrs {
 		select {
@@ -50,13 +50,13 @@ func Names(addrs []netip.Addr) ([]state.Assignment, error) {
 			if len(a.names) > 0 {
 				// Servers give several in any order.
 				name := strings.TrimSuffix(slices.Min(a.names), ".")
-				names = append(names, state.Assignment{Addr: a.addr, Name: name, Source: state.FromDNS})
+				names = append(names, state.NameRecord{Addr: a.addr, Name: name, Source: state.FromDNS})
 			}
 		case <-ctx.Done():
 		}
 	}
 	if !answered && len(addrs) > 0 {
-		return nil, fmt.Errorf("ask the resolver of /etc/resolv.conf for names: no usable answer within %v", patience)
+		return nil, fmt.Errorf("ask the resolver of /etc/resolv.conf for names: no usable answer within %v", timeout)
 	}
 	return names, nil
 }

@@ -122,7 +122,7 @@ func TestNames(t *testing.T) {
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	many := addrs("192.168.10.100", "192.168.10.101", "192.168.10.102", "192.168.10.103", "192.168.10.104", "192.168.10.105", "fd00:10::1", "fd00:10::2")
-	want := fmt.Sprintf("ask the resolver of /etc/resolv.conf for names: no usable answer within %v", patience)
+	want := fmt.Sprintf("ask the resolver of /etc/resolv.conf for names: no usable answer within %v", timeout)
 	for _, test := range []struct {
 		name   string
 		listen bool // and say nothing

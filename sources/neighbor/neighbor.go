@@ -1,151 +1,189 @@
 // Package neighbor reads the LAN from the kernel: the neighbour table, which
-// maps addresses to devices, and the router's own addresses.
+// maps addresses to devices, the router's own addresses, and the networks behind
+// its LAN interfaces.
 package neighbor
 
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
+	"maps"
 	"slices"
-	"time"
+	"strings"
 
-	"github.com/jsimonetti/rtnetlink/v2"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/sources/netlink"
 	"network-metrics-exporter/state"
 )
 
-// userHZ is the unit of the times in struct nda_cacheinfo (linux/neighbour.h):
-// USER_HZ, a hundredth of a second on every architecture that Go has.
-const userHZ = time.Second / 100
-
-// Read gives the entries of the neighbour tables, ARP's and IPv6's, on the named
-// interfaces, and the addresses of every interface. An interface that does not
-// exist makes an error beside what the others gave. It needs no privilege.
-func Read(interfaces []string) (*state.Neighborhood, error) {
-	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open rtnetlink: %w", err)
-	}
-	defer conn.Close()
-	links, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	addrs, err := dump[rtnetlink.AddressMessage](conn.Execute, unix.RTM_GETADDR)
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
-	entries, err := dump[rtnetlink.NeighMessage](conn.Execute, unix.RTM_GETNEIGH)
-	if err != nil {
-		return nil, fmt.Errorf("list neighbours: %w", err)
-	}
-
-	names := make(map[uint32]string, len(links))
-	index := make(map[string]uint32, len(links))
-	for _, l := range links {
-		names[uint32(l.Index)], index[l.Name] = l.Name, uint32(l.Index)
-	}
-	var missing []error
-	lan := make(map[uint32]bool, len(interfaces))
-	for _, name := range interfaces {
-		i, ok := index[name]
-		if !ok {
-			missing = append(missing, fmt.Errorf("find interface %q: there is none of that name", name))
-			continue
-		}
-		lan[i] = true
-	}
-
-	hood := &state.Neighborhood{}
-	for _, a := range addrs {
-		if own, ok := interfaceAddr(a, names[a.Index]); ok {
-			hood.Addrs = append(hood.Addrs, own)
-		}
-	}
-	for _, e := range entries {
-		if n, ok := neighbor(e, names[e.Index]); ok && lan[e.Index] {
-			hood.Neighbors = append(hood.Neighbors, n)
-		}
-	}
-	return hood, errors.Join(missing...)
-}
-
-// maxTries is how often a dump is made until one is whole.
-const maxTries = 3
-
-// dump asks for all objects of one kind, by a message of M that says nothing.
-// rtnetlink knows the messages, but would pass a torn dump off as a whole one.
-func dump[M any, P interface {
-	*M
-	rtnetlink.Message
-}](execute func(netlink.Message) ([]netlink.Message, error), question netlink.HeaderType) ([]M, error) {
-	body, err := P(new(M)).MarshalBinary()
+// Read returns the entries of the neighbour tables, ARP's and IPv6's, on the LAN
+// interfaces, the addresses of every interface, and the routes by way of LAN
+// interfaces. Those are the interfaces of the given names; one that ends with *
+// stands for all interfaces whose names begin with what is before it. A name that no
+// interface has makes an error beside what the others gave, but for one with *. It
+// needs no privilege.
+//
+// Routes are read where addresses do not tell which networks lie behind an
+// interface: for each family, those of point-to-point interfaces (WireGuard, tun,
+// ppp) and of such as have no address with a network of several hosts.
+func Read(interfaces []string) (*state.LAN, error) {
+	conn, err := netlink.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	for range maxTries {
-		replies, err := execute(netlink.Message{
-			Header: netlink.Header{Type: question, Flags: netlink.Request | netlink.Dump},
-			Data:   body,
-		})
+	defer conn.Close()
+	return read(conn, interfaces)
+}
+
+// read is Read with an open connection.
+func read(conn *netlink.Conn, interfaces []string) (lan *state.LAN, err error) {
+	var missing error
+	err = netlink.Retry(func() error {
+		links, err := listLinks(conn)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("list interfaces: %w", err)
 		}
-		if slices.ContainsFunc(replies, func(m netlink.Message) bool { return m.Header.Flags&netlink.DumpInterrupted != 0 }) {
-			continue
+		wanted, errs := match(links, interfaces)
+		missing = errors.Join(errs...)
+		lan = &state.LAN{}
+		for _, l := range wanted {
+			lan.Interfaces = append(lan.Interfaces, l.name)
 		}
-		objects := make([]M, len(replies))
-		for i, m := range replies {
-			if err := P(&objects[i]).UnmarshalBinary(m.Data); err != nil {
+		slices.Sort(lan.Interfaces)
+		if lan.Addrs, err = listAddrs(conn, links); err != nil {
+			return fmt.Errorf("list addresses: %w", err)
+		}
+		if lan.Neighbors, err = listNeighbors(conn, wanted); err != nil {
+			return fmt.Errorf("list neighbours: %w", err)
+		}
+		if lan.Routes, err = listRoutes(conn, wanted, lan.Addrs); err != nil {
+			return fmt.Errorf("list routes: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lan, missing
+}
+
+// match returns the links that have one of the names, by index, and an error for
+// each name that none has and that may not be so.
+func match(links map[uint32]link, names []string) (matching map[uint32]link, missing []error) {
+	matching = make(map[uint32]link)
+	for _, name := range names {
+		prefix, isPattern := strings.CutSuffix(name, "*")
+		found := isPattern
+		for index, l := range links {
+			if l.name == name || isPattern && strings.HasPrefix(l.name, prefix) {
+				matching[index] = l
+				found = true
+			}
+		}
+		if !found {
+			missing = append(missing, fmt.Errorf("find interface %q: there is none of that name", name))
+		}
+	}
+	return matching, missing
+}
+
+// skipStats is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h (Linux 4.5): most of an
+// interface's message are counters.
+const skipStats = 1 << 3
+
+// listLinks returns all interfaces, by index.
+func listLinks(conn *netlink.Conn) (map[uint32]link, error) {
+	links := make(map[uint32]link)
+	e := netlink.NewEncoder(make([]byte, unix.SizeofIfInfomsg)...)
+	e.NativeUint32(unix.IFLA_EXT_MASK, skipStats)
+	err := dump(conn, unix.RTM_GETLINK, unix.RTM_NEWLINK, e, func(body []byte) error {
+		l, err := parseLink(body)
+		links[l.index] = l
+		return err
+	})
+	return links, err
+}
+
+// listAddrs returns the addresses of all interfaces.
+func listAddrs(conn *netlink.Conn, links map[uint32]link) (addrs []state.InterfaceAddr, err error) {
+	e := netlink.NewEncoder(make([]byte, unix.SizeofIfAddrmsg)...)
+	err = dump(conn, unix.RTM_GETADDR, unix.RTM_NEWADDR, e, func(body []byte) error {
+		index, a, err := parseAddr(body)
+		if err == nil && a.Network.IsValid() {
+			a.Interface = links[index].name
+			addrs = append(addrs, a)
+		}
+		return err
+	})
+	return addrs, err
+}
+
+// listNeighbors returns the entries of some interfaces, sorted by address.
+func listNeighbors(conn *netlink.Conn, links map[uint32]link) (neighbors []state.NeighborEntry, err error) {
+	e := netlink.NewEncoder(make([]byte, unix.SizeofNdMsg)...)
+	err = dump(conn, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, e, func(body []byte) error {
+		index, n, err := parseNeighbor(body)
+		if l, ok := links[index]; ok && err == nil && n.Addr.IsValid() {
+			n.Interface = l.name
+			neighbors = append(neighbors, n)
+		}
+		return err
+	})
+	slices.SortFunc(neighbors, func(a, b state.NeighborEntry) int {
+		if c := a.Addr.Compare(b.Addr); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Interface, b.Interface)
+	})
+	return neighbors, err
+}
+
+// listRoutes returns the networks that lie behind some interfaces, where their
+// addresses do not tell. They are sorted by interface and network.
+func listRoutes(conn *netlink.Conn, links map[uint32]link, addrs []state.InterfaceAddr) (routes []state.Route, err error) {
+	for _, index := range slices.Sorted(maps.Keys(links)) {
+		l := links[index]
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			if !l.pointToPoint && hasNetwork(addrs, l.name, family) {
+				continue
+			}
+			e := netlink.NewEncoder(append([]byte{family}, make([]byte, unix.SizeofRtMsg-1)...)...)
+			e.NativeUint32(unix.RTA_OIF, index)
+			err = dump(conn, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, e, func(body []byte) error {
+				r, err := parseRoute(body)
+				if err == nil && r.isNetworkBehind(l) {
+					routes = append(routes, state.Route{Interface: l.name, Network: r.network})
+				}
+				return err
+			})
+			if err != nil {
 				return nil, err
 			}
 		}
-		return objects, nil
 	}
-	return nil, fmt.Errorf("torn by concurrent changes (NLM_F_DUMP_INTR), %d times in a row", maxTries)
+	slices.SortFunc(routes, func(a, b state.Route) int {
+		if c := strings.Compare(a.Interface, b.Interface); c != 0 {
+			return c
+		}
+		return a.Network.Compare(b.Network)
+	})
+	return slices.Compact(routes), nil // a network can be in several tables
 }
 
-// interfaceAddr takes what is needed from RTM_NEWADDR (rtnetlink(7)).
-func interfaceAddr(m rtnetlink.AddressMessage, name string) (state.InterfaceAddr, bool) {
-	if m.Attributes == nil {
-		return state.InterfaceAddr{}, false
-	}
-	// IFA_ADDRESS is the peer on a point-to-point link, left out if that is
-	// 0.0.0.0, and else the same as IFA_LOCAL, which IPv6 leaves out.
-	own, isLocal := netip.AddrFromSlice(m.Attributes.Local)
-	peer, isPeer := netip.AddrFromSlice(m.Attributes.Address)
-	if !isLocal {
-		own = peer
-	}
-	if !isPeer {
-		peer = own
-	}
-	network, err := peer.Unmap().Prefix(int(m.PrefixLength))
-	if err != nil || !network.IsValid() {
-		return state.InterfaceAddr{}, false
-	}
-	return state.InterfaceAddr{Interface: name, Addr: own.Unmap(), Network: network}, true
+// hasNetwork reports whether an interface has an address with a network of several
+// hosts, other than its link-local one.
+func hasNetwork(addrs []state.InterfaceAddr, name string, family uint8) bool {
+	return slices.ContainsFunc(addrs, func(a state.InterfaceAddr) bool {
+		return a.Interface == name && a.Addr.Is4() == (family == unix.AF_INET) &&
+			a.Addr.IsGlobalUnicast() && !a.Network.IsSingleIP()
+	})
 }
 
-// neighbor takes what is needed from RTM_NEWNEIGH (rtnetlink(7)). Entries of
-// other families, such as a bridge's forwarding table, are none.
-func neighbor(m rtnetlink.NeighMessage, name string) (state.NeighborEntry, bool) {
-	if m.Attributes == nil || m.Family != unix.AF_INET && m.Family != unix.AF_INET6 {
-		return state.NeighborEntry{}, false
+// dump asks for all objects that fit a question.
+func dump(conn *netlink.Conn, get, answer uint16, question *netlink.Encoder, each func(body []byte) error) error {
+	body, err := question.Body()
+	if err != nil {
+		return err
 	}
-	addr, ok := netip.AddrFromSlice(m.Attributes.Address)
-	if !ok {
-		return state.NeighborEntry{}, false
-	}
-	n := state.NeighborEntry{Addr: addr.Unmap(), Interface: name, State: state.NUD(m.State)}
-	if len(m.Attributes.LLAddress) == len(n.MAC) {
-		n.MAC = state.MAC(m.Attributes.LLAddress)
-	}
-	if c := m.Attributes.CacheInfo; c != nil {
-		n.Confirmed = time.Duration(c.Confirmed) * userHZ
-	}
-	return n, true
+	return conn.Dump(netlink.Message{Type: get, Body: body}, answer, each)
 }

@@ -21,6 +21,8 @@ func plan(layout state.Layout) Plan {
 		Layout:     layout,
 		Interfaces: []string{"br-lan"},
 		Networks:   []netip.Prefix{netip.MustParsePrefix("192.168.10.0/24"), netip.MustParsePrefix("fd00:10::/64")},
+		MaxClients: 1024,
+		Owner:      tester,
 	}
 	for i := range 3 {
 		p.Clients = append(p.Clients,
@@ -42,7 +44,7 @@ func mustAccount(t *testing.T, p Plan) *state.Accounting {
 // generation is that of the ruleset: any change adds to it.
 func generation(t *testing.T) uint32 {
 	t.Helper()
-	g, err := readGeneration(open(t))
+	g, err := readGeneration(connect(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,42 +60,70 @@ func listing(t *testing.T) string {
 // sorted is the listing without the order in which things were made.
 func sorted(listing string) []string { return slices.Sorted(strings.SplitSeq(listing, "\n")) }
 
+// tester is the instance whose plans these are.
+var tester = Owner{ID: "0123456789abcdef", Path: "/var/lib/network-metrics-exporter"}
+
 const ownListing = `table inet network_metrics {
 	comment "network-metrics-exporter"
 	set client_tx {
 		type ipv4_addr
-		size 65535
+		size 2048
 		flags dynamic
+		elements = { 192.168.10.100 counter }
 	}
 
 	set client_rx {
 		type ipv4_addr
-		size 65535
+		size 2048
 		flags dynamic
+		elements = { 192.168.10.100 counter }
 	}
 
 	set client_tx6 {
 		type ipv6_addr
-		size 65535
+		size 2048
 		flags dynamic
+		elements = { fd00:10::100 counter }
 	}
 
 	set client_rx6 {
 		type ipv6_addr
-		size 65535
+		size 2048
 		flags dynamic
+		elements = { fd00:10::100 counter }
+	}
+
+	chain sent {
+		comment "network-metrics-exporter"
+		ip saddr 192.168.10.0/24 add @client_tx { ip saddr counter } return comment "network-metrics-exporter tx ip 192.168.10.0/24"
+		ip6 saddr fd00:10::/64 add @client_tx6 { ip6 saddr counter } return comment "network-metrics-exporter tx ip6 fd00:10::/64"
+		ip saddr 192.168.10.0/24 counter comment "network-metrics-exporter other tx ip 192.168.10.0/24"
+		ip6 saddr fd00:10::/64 counter comment "network-metrics-exporter other tx ip6 fd00:10::/64"
+	}
+
+	chain received {
+		comment "network-metrics-exporter"
+		ip daddr 192.168.10.0/24 ip daddr != @client_tx counter return comment "network-metrics-exporter silent rx ip 192.168.10.0/24"
+		ip daddr 192.168.10.0/24 add @client_rx { ip daddr counter } return comment "network-metrics-exporter rx ip 192.168.10.0/24"
+		ip6 daddr fd00:10::/64 ip6 daddr != @client_tx6 counter return comment "network-metrics-exporter silent rx ip6 fd00:10::/64"
+		ip6 daddr fd00:10::/64 add @client_rx6 { ip6 daddr counter } return comment "network-metrics-exporter rx ip6 fd00:10::/64"
+		ip daddr 192.168.10.0/24 counter comment "network-metrics-exporter other rx ip 192.168.10.0/24"
+		ip6 daddr fd00:10::/64 counter comment "network-metrics-exporter other rx ip6 fd00:10::/64"
 	}
 
 	chain CLIENT_TRAFFIC {
 		comment "network-metrics-exporter"
 		type filter hook forward priority 300; policy accept;
-		iifname "br-lan" ip saddr 192.168.10.0/24 add @client_tx { ip saddr counter } comment "network-metrics-exporter tx ip br-lan 192.168.10.0/24"
-		oifname "br-lan" ip daddr 192.168.10.0/24 add @client_rx { ip daddr counter } comment "network-metrics-exporter rx ip br-lan 192.168.10.0/24"
-		iifname "br-lan" ip6 saddr fd00:10::/64 add @client_tx6 { ip6 saddr counter } comment "network-metrics-exporter tx ip6 br-lan fd00:10::/64"
-		oifname "br-lan" ip6 daddr fd00:10::/64 add @client_rx6 { ip6 daddr counter } comment "network-metrics-exporter rx ip6 br-lan fd00:10::/64"
+		iifname "br-lan" jump sent comment "network-metrics-exporter 0123456789abcdef tx br-lan /var/lib/network-metrics-exporter"
+		oifname "br-lan" jump received comment "network-metrics-exporter 0123456789abcdef rx br-lan /var/lib/network-metrics-exporter"
 	}
 }
 `
+
+// flowsListing is ownListing, but for what conntrack counts.
+var flowsListing = strings.Replace(ownListing, "policy accept;\n", `policy accept;
+		meta l4proto { tcp, udp } ct state established,related,new return comment "network-metrics-exporter 0123456789abcdef tracked /var/lib/network-metrics-exporter"
+`, 1)
 
 const filterListing = `table inet filter {
 	comment "network-metrics-exporter"
@@ -108,7 +138,7 @@ const filterListing = `table inet filter {
 	chain forward {
 		comment "network-metrics-exporter"
 		type filter hook forward priority filter; policy accept;
-		jump CLIENT_TRAFFIC comment "network-metrics-exporter"
+		jump CLIENT_TRAFFIC comment "network-metrics-exporter 0123456789abcdef /var/lib/network-metrics-exporter"
 	}
 }
 `
@@ -119,7 +149,7 @@ const filterListing = `table inet filter {
 func TestAccountListing(t *testing.T) {
 	t.Parallel()
 	lab.Namespace(t, func(t *testing.T) {
-		for layout, want := range map[state.Layout]string{state.Sets: ownListing, state.Rules: filterListing} {
+		for layout, want := range map[state.Layout]string{state.Sets: ownListing, state.Flows: flowsListing, state.Rules: filterListing} {
 			t.Run(string(layout), func(t *testing.T) {
 				p := plan(layout)
 				p.Clients = p.Clients[:2]
@@ -129,7 +159,7 @@ func TestAccountListing(t *testing.T) {
 				if after := generation(t); after != before+1 {
 					t.Errorf("%d transactions, want 1", after-before)
 				}
-				if a.Layout != layout || a.Full || a.Flowtable {
+				if a.Layout != layout || a.Full || a.Flowtable != state.NoFlowtable {
 					t.Errorf("got %+v", a)
 				}
 				if diff := gocmp.Diff(want, listing(t)); diff != "" {
@@ -164,7 +194,7 @@ func still(t *testing.T, p Plan) {
 func TestAccountHeals(t *testing.T) {
 	t.Parallel()
 	lab.Namespace(t, func(t *testing.T) {
-		for _, layout := range []state.Layout{state.Sets, state.Rules} {
+		for _, layout := range []state.Layout{state.Sets, state.Flows, state.Rules} {
 			lab.Nft(t, "flush ruleset")
 			mustAccount(t, plan(layout))
 			for name, damage := range damages(t, layout) {
@@ -191,11 +221,17 @@ func TestAccountHeals(t *testing.T) {
 // there, a fresh one's handles being always the same.
 func damages(t *testing.T, layout state.Layout) map[string]string {
 	list := map[string]string{"ruleset": "flush ruleset"}
-	table, free := ownTable, "flush chain inet network_metrics CLIENT_TRAFFIC\n"
+	table, free := ownTable, ""
+	for _, name := range []string{trafficChain, sentChain, receivedChain} {
+		free += "flush chain inet network_metrics " + name + "\n"
+	}
 	if layout == state.Rules {
 		table, free = filterTable, "flush chain inet filter forward\n"
 	}
 	list["table"] = "delete table inet " + table
+	if layout != state.Rules {
+		list["table at work"] = "add table inet " + table + " { flags dormant; }"
+	}
 	chain := ""
 	for line := range strings.SplitSeq(lab.Command(t, "nft", "--handle", "list", "table", "inet", table), "\n") {
 		handle := regexp.MustCompile(`# handle (\d+)$`).FindStringSubmatch(line)
@@ -212,7 +248,7 @@ func damages(t *testing.T, layout state.Layout) map[string]string {
 			list["rule "+chain+" "+line] = "delete rule inet " + table + " " + chain + " handle " + handle[1]
 		}
 	}
-	if want := map[state.Layout]int{state.Sets: 2 + 4 + 2 + 4, state.Rules: 2 + 2*2 + 12 + 1}[layout]; len(list) != want {
+	if want := map[state.Layout]int{state.Sets: 3 + 4 + 2*3 + 12, state.Flows: 3 + 4 + 2*3 + 13, state.Rules: 2 + 2*2 + 12 + 1}[layout]; len(list) != want {
 		t.Fatalf("%d things to take away, want %d: %v", len(list), want, list)
 	}
 	return list
@@ -339,7 +375,7 @@ func TestTeardown(t *testing.T) {
 func TestTeardownOfParts(t *testing.T) {
 	t.Parallel()
 	lab.Namespace(t, func(t *testing.T) {
-		for _, layout := range []state.Layout{state.Sets, state.Rules} {
+		for _, layout := range []state.Layout{state.Sets, state.Flows, state.Rules} {
 			lab.Nft(t, "flush ruleset")
 			mustAccount(t, plan(layout))
 			for name, damage := range damages(t, layout) {
@@ -372,7 +408,8 @@ func TestOff(t *testing.T) {
 			if a.Layout != layout {
 				t.Errorf("layout %s, want %s", a.Layout, layout)
 			}
-			if diff := gocmp.Diff(want, a.Counters, alike); diff != "" {
+			got := slices.DeleteFunc(a.Counters, func(c state.Counter) bool { return layout == state.Sets && c.Packets+c.Bytes == 0 })
+			if diff := gocmp.Diff(want, got, alike); diff != "" {
 				t.Errorf("counters (-want +got):\n%s", diff)
 			}
 			if generation(t) != g {
@@ -381,7 +418,8 @@ func TestOff(t *testing.T) {
 		}
 		inSets := []state.Counter{rx("10.9.0.0", 0, 1000), rx("10.9.0.1", 1, 1001), rx("10.9.0.2", 2, 1002)}
 		check(state.Sets, inSets)
-		lab.Nft(t, "flush chain inet network_metrics CLIENT_TRAFFIC\ndelete set inet network_metrics client_tx")
+		lab.Nft(t, "flush chain inet network_metrics CLIENT_TRAFFIC\nflush chain inet network_metrics sent\n"+
+			"flush chain inet network_metrics received\ndelete set inet network_metrics client_tx")
 		check(state.Sets, inSets)
 		lab.Nft(t, byHand)
 		check(state.Rules, []state.Counter{tx("192.168.10.100", 0, 0), rx("192.168.10.9", 0, 0)})

@@ -14,6 +14,7 @@ import (
 // family is what the two versions of IP differ in.
 type family struct {
 	name    string // as nft(8) writes it
+	nets    string // name of the set of networks, where there are several
 	proto   byte   // NFPROTO_*
 	keyType uint32 // of sets: nft(8)'s number of the data type
 	keyName string // and its name
@@ -22,8 +23,8 @@ type family struct {
 }
 
 var (
-	ipv4 = family{name: "ip", proto: unix.NFPROTO_IPV4, keyType: 7, keyName: "ipv4_addr", length: 4, source: 12}
-	ipv6 = family{name: "ip6", proto: unix.NFPROTO_IPV6, keyType: 8, keyName: "ipv6_addr", length: 16, source: 8}
+	ipv4 = family{name: "ip", nets: "networks", proto: unix.NFPROTO_IPV4, keyType: 7, keyName: "ipv4_addr", length: 4, source: 12}
+	ipv6 = family{name: "ip6", nets: "networks6", proto: unix.NFPROTO_IPV6, keyType: 8, keyName: "ipv6_addr", length: 16, source: 8}
 )
 
 func familyOf(a netip.Addr) family {
@@ -42,42 +43,60 @@ func (f family) protocol() []expr.Any {
 	}
 }
 
-// address loads the first bytes of the client's address.
-func (f family) address(d state.Direction, length uint32) expr.Any {
-	offset := f.source
+// end is an address in a packet's header.
+type end uint8
+
+const (
+	source end = iota
+	destination
+)
+
+// clientEnd returns the end that is the client.
+func clientEnd(d state.Direction) end {
 	if d == state.Rx {
-		offset += f.length
+		return destination
 	}
-	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}
+	return source
+}
+
+// load loads the first bytes of an address.
+func (f family) load(e end, length uint32) expr.Any {
+	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: f.source + uint32(e)*f.length, Len: length}
 }
 
 func equals(data []byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data} }
 
 // is matches packets from a client, or to it.
 func (f family) is(addr netip.Addr, d state.Direction) []expr.Any {
-	return append(f.protocol(), f.address(d, f.length), equals(addr.AsSlice()))
+	return append(f.protocol(), f.load(clientEnd(d), f.length), equals(addr.AsSlice()))
 }
 
-// within matches packets from a network, or to it.
-func (f family) within(p netip.Prefix, d state.Direction) []expr.Any {
-	list := f.protocol()
+// within matches packets of which an end is in one of the networks, which outermost
+// returned. Of the family is what the caller has to see to.
+func (f family) within(networks []netip.Prefix, e end) []expr.Any {
+	if len(networks) > 1 {
+		return []expr.Any{f.load(e, f.length), &expr.Lookup{SourceRegister: 1, SetName: f.nets}}
+	}
+	p := networks[0]
 	whole, rest := p.Bits()/8, p.Bits()%8
 	network := p.Addr().AsSlice()
 	switch {
 	case p.Bits() == 0:
-		return list
+		return nil
 	case rest == 0: // shorter, and what nft(8) does too
-		return append(list, f.address(d, uint32(whole)), equals(network[:whole]))
+		return []expr.Any{f.load(e, uint32(whole)), equals(network[:whole])}
 	}
 	mask := make([]byte, f.length)
 	copy(mask, bytes.Repeat([]byte{0xff}, whole))
 	mask[whole] = 0xff << (8 - rest)
-	return append(list, f.address(d, f.length),
+	return []expr.Any{
+		f.load(e, f.length),
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: f.length, Mask: mask, Xor: make([]byte, f.length)},
-		equals(network))
+		equals(network),
+	}
 }
 
-// outermost gives those networks of the family that are not part of another one,
+// outermost returns those networks of the family that are not part of another one,
 // in order.
 func (f family) outermost(networks []netip.Prefix) []netip.Prefix {
 	var own []netip.Prefix
@@ -100,7 +119,7 @@ func (f family) outermost(networks []netip.Prefix) []netip.Prefix {
 // with the last address that there is.
 type interval struct{ start, end netip.Addr }
 
-// intervals gives the ranges of networks that outermost gave. Those that touch
+// intervals returns the ranges of networks that outermost returned. Those that touch
 // become one, as nft(8) has them.
 func intervals(networks []netip.Prefix) []interval {
 	var list []interval
@@ -115,7 +134,7 @@ func intervals(networks []netip.Prefix) []interval {
 	return list
 }
 
-// last gives the last address of a network.
+// last returns the last address of a network.
 func last(p netip.Prefix) netip.Addr {
 	bytes := p.Addr().AsSlice()
 	for i := range bytes {

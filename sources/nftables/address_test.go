@@ -77,12 +77,14 @@ func TestNetworksAsListed(t *testing.T) {
 			if length == 0 {
 				source, source6 = "", "" // the set's key says it
 			}
-			check(one, `iifname "br-lan" `+source+"add @client_tx {", `iifname "br-lan" `+source6+"add @client_tx6 {")
+			check(one, "\t"+source+"add @client_tx {", "\t"+source6+"add @client_tx6 {")
 		}
 		several.Networks = prefixes("10.0.0.0/9 10.192.0.0/10 255.255.255.0/24 ::/3 fd00::/8 ff00::/8")
-		several.Interfaces = []string{"lan1", "lan0", "lan1"}
-		check(several, "ip daddr { 10.0.0.0/9, 10.192.0.0/10, 255.255.255.0/24 } add @client_rx {",
-			"ip6 daddr { ::/3, fd00::/8, ff00::/8 } add @client_rx6 {")
+		several.Interfaces = []string{"lan1", "lan0", "lan1", "ppp*"}
+		check(several, "elements = { 10.0.0.0/9, 10.192.0.0/10,\n\t\t\t     255.255.255.0/24 }", "ip daddr @networks add @client_rx {",
+			"elements = { ::/3,\n\t\t\t     fd00::/8,\n\t\t\t     ff00::/8 }", "ip6 daddr @networks6 add @client_rx6 {",
+			"ip saddr @networks ip daddr @networks jump local_sent",
+			`iifname "ppp*" jump sent`, `oifname "ppp*" jump received`)
 		lab.Nft(t, "flush ruleset\n"+lab.Command(t, "nft", "list", "ruleset"))
 		still(t, several)
 	})
@@ -96,17 +98,19 @@ func nftText(p netip.Prefix) string {
 	return p.String()
 }
 
+// A comment tells whether a rule is still what is wanted: the same plan, said
+// otherwise, has the same comments, and another one others, however long it is.
 func TestRuleComments(t *testing.T) {
 	comments := func(p Plan) []string {
 		var list []string
-		for _, r := range setRules(p) {
-			list = append(list, r.comment())
+		for _, r := range newSetsLayout(p).rules() {
+			list = append(list, r.chain+": "+r.comment)
 		}
 		return list
 	}
 	small := plan(state.Sets)
-	if got, want := comments(small)[0], "network-metrics-exporter tx ip br-lan 192.168.10.0/24"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	if got := comments(small); !slices.Contains(got, "sent: network-metrics-exporter tx ip 192.168.10.0/24") {
+		t.Errorf("got %q", got)
 	}
 	shuffled := small
 	shuffled.Interfaces = []string{"br-lan", "br-lan"}
@@ -118,16 +122,24 @@ func TestRuleComments(t *testing.T) {
 	big := small
 	for i := range 40 {
 		big.Networks = append(big.Networks, netip.PrefixFrom(address(i<<8), 24), netip.MustParsePrefix(fmt.Sprintf("fd00:%d::/64", i)))
+		big.Interfaces = append(big.Interfaces, fmt.Sprint("interface", i))
 	}
 	other := big
 	other.Networks = slices.Clone(big.Networks)
 	other.Networks[len(other.Networks)-2] = netip.MustParsePrefix("172.16.0.0/12")
-	for i, c := range comments(big) {
-		if len(c) > maxComment || !strings.HasPrefix(c, mark+" ") {
-			t.Errorf("%d bytes: %q", len(c), c)
+	other.Interfaces = append(slices.Clone(big.Interfaces), "eth0")
+	list := comments(big)
+	for i, c := range list {
+		chain, comment, _ := strings.Cut(c, ": ")
+		if len(comment) > maxComment || !isOurs(comment) {
+			t.Errorf("%d bytes: %q", len(comment), comment)
 		}
-		if same := c == comments(other)[i]; same != strings.Contains(c, " ip6 ") {
+		same := c == comments(other)[i]
+		if decided := !strings.HasPrefix(chain, "local_") && !strings.Contains(c, " ip6 "); same == decided {
 			t.Errorf("%q and %q", c, comments(other)[i])
+		}
+		if o, ok := parseOwner(comment); ok != (chain == trafficChain) || ok && o != tester {
+			t.Errorf("owner %+v, %t in %q", o, ok, comment)
 		}
 	}
 	if got := comments(Plan{Layout: state.Sets, Interfaces: small.Interfaces}); got != nil {
@@ -135,5 +147,23 @@ func TestRuleComments(t *testing.T) {
 	}
 	if got := comments(Plan{Layout: state.Sets, Networks: small.Networks}); got != nil {
 		t.Errorf("without interfaces: %q", got)
+	}
+}
+
+// Each interface is matched by one of the groups, however the patterns overlap.
+func TestGroupInterfaces(t *testing.T) {
+	for text, want := range map[string][]interfaces{
+		"":                            nil,
+		"br-lan":                      {{names: []string{"br-lan"}}},
+		"lan1 lan0 lan1":              {{names: []string{"lan0", "lan1"}}},
+		"ppp*":                        {{prefix: "ppp"}},
+		"ppp0 ppp* br-lan":            {{prefix: "ppp"}, {names: []string{"br-lan"}}},
+		"ppp1* ppp* ppp10 tun* p tun": {{prefix: "ppp"}, {prefix: "tun"}, {names: []string{"p"}}},
+		"br-lan * ppp*":               {{prefix: ""}},
+	} {
+		got := groupInterfaces(strings.Fields(text))
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(interfaces{})); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
 	}
 }

@@ -4,58 +4,83 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mdlayher/netlink"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/sources/netlink"
 )
 
 // Flags of requests that make something.
 const (
-	create = netlink.Create
-	atEnd  = netlink.Create | netlink.Append // of rules: behind the others
+	create = unix.NLM_F_CREATE
+	atEnd  = unix.NLM_F_CREATE | unix.NLM_F_APPEND // of rules: behind the others
 )
-
-// maxBatch bounds the bytes of a transaction: less than net.core.wmem_max, up to
-// which anyone may have a socket send. The sets layout takes that much only for
-// 2,000 networks: it is made at once.
-const maxBatch = 192 << 10
 
 // batch is what is to be changed, in that order.
 type batch struct {
 	changes []netlink.Message
 	err     error
 	sets    uint32 // how many were added
+	// missing names what was not there and is made, for people.
+	missing []string
 }
 
-func (b *batch) add(kind netlink.HeaderType, flags netlink.HeaderFlags, encode func(encoder)) {
-	m, err := message(kind, flags, encode)
+func (b *batch) add(message, flags uint16, encode func(*netlink.Encoder)) {
+	m, err := newMessage(unix.NFPROTO_INET, message, flags, encode)
 	b.err = errors.Join(b.err, err)
 	b.changes = append(b.changes, m)
 }
 
-// commit makes the changes, in as few transactions as they fit into. It fails
-// with errTorn if somebody else made one since that generation: what was to be
-// done has to be worked out again.
-func (b *batch) commit(k kernel, generation uint32) error {
+// checkOwned refuses to change a table that only another program can change.
+func (b *batch) checkOwned(c contents) error {
+	if len(b.changes) > 0 && c.isOwned() {
+		return fmt.Errorf(`table inet %s has "flags owner": only the program that made it can change it; choose another --accounting`, c.name)
+	}
+	return nil
+}
+
+// expressions encodes what a rule does.
+func (b *batch) expressions(e *netlink.Encoder, typ uint16, list []expr.Any) {
+	e.Nested(typ, func() {
+		for _, x := range list {
+			data, err := expr.Marshal(unix.NFPROTO_INET, x)
+			b.err = errors.Join(b.err, err)
+			e.Bytes(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, data)
+		}
+	})
+}
+
+// note takes down what is missing.
+func (b *batch) note(format string, args ...any) {
+	b.missing = append(b.missing, fmt.Sprintf(format, args...))
+}
+
+// commit makes the changes, in as few transactions as they fit into, and returns
+// the generation that the ruleset then has. It fails with errOvertaken if somebody
+// else made one since that generation: what was to be done has to be worked out
+// again.
+func (b *batch) commit(k kernel, generation uint32) (uint32, error) {
 	if b.err != nil {
-		return b.err
+		return 0, b.err
 	}
 	for rest := b.changes; len(rest) > 0; {
 		n, size := 0, 0
-		for n < len(rest) && (n == 0 || size+len(rest[n].Data) <= maxBatch) {
-			size += unix.SizeofNlMsghdr + len(rest[n].Data)
+		for n < len(rest) && (n == 0 || size+rest[n].Size() <= netlink.MaxBatch) {
+			size += rest[n].Size()
 			n++
 		}
-		switch err := k.commit(generation, rest[:n]); {
+		switch err := k.Commit(unix.NFNL_SUBSYS_NFTABLES, generation, rest[:n]); {
 		case errors.Is(err, unix.ERESTART):
-			return errTorn
+			return 0, errOvertaken
 		case errors.Is(err, unix.EBUSY):
-			return fmt.Errorf("change nftables: %w: rules of somebody else use what is to be taken away (nft list table inet %s)", err, ownTable)
+			return 0, fmt.Errorf("change nftables: %w: rules of somebody else use what is to be taken away (nft list table inet %s)", err, ownTable)
+		case errors.Is(err, unix.EOPNOTSUPP):
+			return 0, fmt.Errorf("change nftables: %w (the sets need Linux 5.4: choose --accounting=rules)", err)
 		case err != nil:
-			return fmt.Errorf("change nftables: %w", err)
+			return 0, fmt.Errorf("change nftables: %w", err)
 		}
 		rest = rest[n:]
-		// The kernel passes 0 over, which stands for any (nf_tables_commit).
-		generation = max(generation+1, 1)
+		generation = nextGeneration(generation)
 	}
-	return nil
+	return generation, nil
 }

@@ -1,91 +1,87 @@
 package nftables
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/sources/netlink"
+)
 
 // nfAccept is NF_ACCEPT of linux/netfilter.h.
 const nfAccept = 1
 
-// chain is one of a table of the family inet.
+// chain is one of a table of any family.
 type chain struct {
+	family      uint8 // NFPROTO_*
 	table, name string
-	use         uint32 // how many rules are in it and jump to it
-	ours        bool   // bears our mark
+	use         uint32 // how many rules are in it, and jump or go to it
+	ours        bool   // bears our name
 	kind        string // type of a base chain; "": it is none
 	hook        uint32 // NF_INET_*
 	priority    int32
 }
 
-// forwards reports whether it is a base chain that filters what is forwarded, at
-// that priority.
-func (c chain) forwards(priority int32) bool {
-	return c.kind == "filter" && c.hook == unix.NF_INET_FORWARD && c.priority == priority
-}
+// forwards reports whether it is a base chain that sees what is forwarded.
+func (c chain) forwards() bool { return c.kind == "filter" && c.hook == unix.NF_INET_FORWARD }
 
-// parseChain decodes the body of NFT_MSG_NEWCHAIN.
-func parseChain(attrs []byte) (chain, error) {
-	var c chain
-	err := attributes(attrs, func(kind uint16, data []byte) error {
-		switch kind {
+// parseChain decodes the attributes of NFT_MSG_NEWCHAIN.
+func parseChain(family uint8, attrs []byte) (chain, error) {
+	c := chain{family: family}
+	var err error
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case unix.NFTA_CHAIN_TABLE:
-			c.table = text(data)
+			c.table = value.Text()
 		case unix.NFTA_CHAIN_NAME:
-			c.name = text(data)
+			c.name = value.Text()
 		case unix.NFTA_CHAIN_USE:
-			return uint32From(data, &c.use)
+			c.use = value.Uint32()
 		case unix.NFTA_CHAIN_TYPE:
-			c.kind = text(data)
+			c.kind = value.Text()
 		case nftaChainUserdata:
-			c.ours = comment(data) == mark
+			c.ours = comment(value.Bytes) == programName
 		case unix.NFTA_CHAIN_HOOK:
-			return attributes(data, c.parseHook)
+			for typ, h := range value.Nested() {
+				switch typ {
+				case unix.NFTA_HOOK_HOOKNUM:
+					c.hook = h.Uint32()
+				case unix.NFTA_HOOK_PRIORITY:
+					c.priority = int32(h.Uint32())
+				}
+			}
 		}
-		return nil
-	})
+	}
 	return c, err
 }
 
-func (c *chain) parseHook(kind uint16, data []byte) error {
-	switch kind {
-	case unix.NFTA_HOOK_HOOKNUM:
-		return uint32From(data, &c.hook)
-	case unix.NFTA_HOOK_PRIORITY:
-		var bits uint32
-		err := uint32From(data, &bits)
-		c.priority = int32(bits)
-		return err
-	}
-	return nil
-}
-
-// addChain makes a chain that bears our mark.
-func (b *batch) addChain(table, name string) { b.newChain(table, name, func(encoder) {}) }
+// addChain makes a chain that bears our name.
+func (b *batch) addChain(table, name string) { b.newChain(table, name, everything) }
 
 // addForwardChain makes a base chain that filters what is forwarded, and bears
-// our mark.
+// our name.
 func (b *batch) addForwardChain(table, name string, priority int32) {
-	b.newChain(table, name, func(e encoder) {
-		e.nest(unix.NFTA_CHAIN_HOOK, func(e encoder) {
+	b.newChain(table, name, func(e *netlink.Encoder) {
+		e.Nested(unix.NFTA_CHAIN_HOOK, func() {
 			e.Uint32(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_FORWARD)
 			e.Uint32(unix.NFTA_HOOK_PRIORITY, uint32(priority))
 		})
-		e.String(unix.NFTA_CHAIN_TYPE, "filter")
+		e.Text(unix.NFTA_CHAIN_TYPE, "filter")
 		e.Uint32(unix.NFTA_CHAIN_POLICY, nfAccept)
 	})
 }
 
-func (b *batch) newChain(table, name string, base func(encoder)) {
-	b.add(unix.NFT_MSG_NEWCHAIN, create, func(e encoder) {
-		e.String(unix.NFTA_CHAIN_TABLE, table)
-		e.String(unix.NFTA_CHAIN_NAME, name)
+func (b *batch) newChain(table, name string, base func(*netlink.Encoder)) {
+	b.add(unix.NFT_MSG_NEWCHAIN, create, func(e *netlink.Encoder) {
+		e.Text(unix.NFTA_CHAIN_TABLE, table)
+		e.Text(unix.NFTA_CHAIN_NAME, name)
 		base(e)
-		e.Bytes(nftaChainUserdata, commentData(mark))
+		e.Bytes(nftaChainUserdata, commentData(programName))
 	})
 }
 
 // deleteChain deletes a chain and its rules.
 func (b *batch) deleteChain(c chain) {
-	b.add(unix.NFT_MSG_DELCHAIN, 0, func(e encoder) {
-		e.String(unix.NFTA_CHAIN_TABLE, c.table)
-		e.String(unix.NFTA_CHAIN_NAME, c.name)
+	b.add(unix.NFT_MSG_DELCHAIN, 0, func(e *netlink.Encoder) {
+		e.Text(unix.NFTA_CHAIN_TABLE, c.table)
+		e.Text(unix.NFTA_CHAIN_NAME, c.name)
 	})
 }

@@ -1,36 +1,38 @@
 package nftables
 
 import (
+	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"strings"
 
 	"network-metrics-exporter/state"
 )
 
-// mark is the comment of tables, chains and the jump that are ours. The comment
-// of a rule of ours in the sets layout begins with it.
-const mark = "network-metrics-exporter"
+// programName is the comment of tables and chains that are ours. The comments of
+// rules of ours begin with it, but for those that count a client.
+const programName = "network-metrics-exporter"
 
 // Types of what is in NFTA_*_USERDATA: 0 is the comment of a table, a chain or a
 // rule alike (libnftnl/udata.h).
 const (
 	udataComment = 0
-	// udataMark is ours alone, and says so: nft(8) neither shows it nor minds it.
+	// udataHidden is ours alone, and says so: nft(8) neither shows it nor minds it.
 	// With it go rules that stand among those of somebody else.
-	udataMark = 0xe0
+	udataHidden = 0xe0
 )
 
 // maxComment is how long a comment may be for nft(8).
 const maxComment = 128
 
-// userdata makes what holds a comment.
+// commentData makes userdata that hold a comment.
 func commentData(comment string) []byte {
 	return append(append([]byte{udataComment, byte(len(comment) + 1)}, comment...), 0)
 }
 
-// markedData makes what holds a comment and says that the rule is ours.
-func markedData(comment string) []byte {
-	return append(append(commentData(comment), udataMark, byte(len(mark))), mark...)
+// markedData makes userdata that hold a comment and, for nobody but us, another.
+func markedData(comment, hidden string) []byte {
+	return append(append(commentData(comment), udataHidden, byte(len(hidden))), hidden...)
 }
 
 // comment takes the comment from userdata.
@@ -38,8 +40,24 @@ func comment(userdata []byte) string {
 	return strings.TrimSuffix(string(udata(userdata, udataComment)), "\x00")
 }
 
-// marked reports whether the userdata say that the rule is ours.
-func marked(userdata []byte) bool { return string(udata(userdata, udataMark)) == mark }
+// isOurs reports whether a comment is one of those that begin with our name.
+func isOurs(comment string) bool {
+	rest, ok := strings.CutPrefix(comment, programName)
+	return ok && (rest == "" || rest[0] == ' ')
+}
+
+// ruleComment says what a rule is for, so that the next run can tell by it whether
+// that is still what is wanted: words that are the same in every plan, then what
+// the plan decides. If that is too long for a comment, a digest stands for it.
+func ruleComment(room int, words string, decided []string) string {
+	long := strings.Join(append([]string{words}, decided...), " ")
+	if len(long) <= room {
+		return long
+	}
+	digest := fnv.New64a()
+	digest.Write([]byte(long))
+	return fmt.Sprintf("%s %016x", words, digest.Sum64())
+}
 
 // udata finds the value of a type in a list of type, length and value. Any
 // program may have written anything there.

@@ -33,6 +33,8 @@ func TestForeignTable(t *testing.T) {
 		{"no hook", "chain CLIENT_TRAFFIC { }", "chain CLIENT_TRAFFIC is not of type filter, hook forward, priority 300"},
 		{"key", "set client_rx6 { type ipv4_addr; flags dynamic; }", "set client_rx6 is not of type ipv6_addr with only the flag dynamic"},
 		{"flags", "set client_tx { type ipv4_addr; flags dynamic,timeout; }", "set client_tx is not of type ipv4_addr with only the flag dynamic"},
+		{"chain that is none to be jumped to", "chain sent { type filter hook forward priority 0; }", "chain sent is a base chain"},
+		{"set of networks", "set networks { type ipv4_addr; }", "set networks is not of type ipv4_addr with only the flag interval"},
 		{"hook, though marked", mine + "chain CLIENT_TRAFFIC { type filter hook input priority 300; }", "chain CLIENT_TRAFFIC is not of type filter, hook forward, priority 300"},
 		{"key, though marked", mine + "set client_tx { type inet_service; flags dynamic; }", "set client_tx is not of type ipv4_addr with only the flag dynamic"},
 	}
@@ -68,7 +70,7 @@ func TestForeignTable(t *testing.T) {
 	})
 }
 
-// A table without our mark that has nothing but what we make, as one from before
+// A table without our name that has nothing but what we make, as one from before
 // Linux 5.10, is ours.
 func TestUnmarkedTable(t *testing.T) {
 	t.Parallel()
@@ -170,7 +172,7 @@ func TestOurSetInUse(t *testing.T) {
 // the first rule of forward unless there is another jump.
 func TestRulesBesideOthers(t *testing.T) {
 	t.Parallel()
-	const jump = `jump CLIENT_TRAFFIC comment "network-metrics-exporter"`
+	const jump = `jump CLIENT_TRAFFIC comment "network-metrics-exporter 0123456789abcdef /var/lib/network-metrics-exporter"`
 	tests := []struct {
 		name, before, change string
 		first                string // rule of forward, afterwards

@@ -1,18 +1,20 @@
 package nftables
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/sources/netlink"
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
 )
@@ -24,87 +26,113 @@ func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 9, byte(i >>
 // with a counter each.
 func fill(tb testing.TB, set string, from, to int) {
 	tb.Helper()
-	k, err := dial()
+	k, err := open()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer k.Close()
-	g, err := readGeneration(k)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	var b batch
 	for start := from; start < to; start += 500 {
-		b.add(unix.NFT_MSG_NEWSETELEM, create, func(e encoder) {
-			e.String(unix.NFTA_SET_ELEM_LIST_TABLE, ownTable)
-			e.String(unix.NFTA_SET_ELEM_LIST_SET, set)
-			e.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(e encoder) {
+		b.add(unix.NFT_MSG_NEWSETELEM, create, func(e *netlink.Encoder) {
+			e.Text(unix.NFTA_SET_ELEM_LIST_TABLE, ownTable)
+			e.Text(unix.NFTA_SET_ELEM_LIST_SET, set)
+			e.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
 				for i := start; i < min(to, start+500); i++ {
-					e.nest(unix.NFTA_LIST_ELEM, func(e encoder) {
-						e.nest(unix.NFTA_SET_ELEM_KEY, func(e encoder) { e.Bytes(unix.NFTA_DATA_VALUE, address(i).AsSlice()) })
-						e.Do(unix.NFTA_SET_ELEM_EXPR|netlink.Nested, func() ([]byte, error) {
-							return expr.Marshal(unix.NFPROTO_INET, &expr.Counter{Bytes: uint64(1000 + i), Packets: uint64(i)})
-						})
+					e.Nested(unix.NFTA_LIST_ELEM, func() {
+						e.Nested(unix.NFTA_SET_ELEM_KEY, func() { e.Bytes(unix.NFTA_DATA_VALUE, address(i).AsSlice()) })
+						counter, err := expr.Marshal(unix.NFPROTO_INET, &expr.Counter{Bytes: uint64(1000 + i), Packets: uint64(i)})
+						if err != nil {
+							tb.Fatal(err)
+						}
+						e.Bytes(unix.NFTA_SET_ELEM_EXPR|unix.NLA_F_NESTED, counter)
 					})
 				}
 			})
 		})
 	}
-	if err := b.commit(k, g); err != nil {
+	err = steadily(k, func(generation uint32) error {
+		_, err := b.commit(k, generation)
+		b.changes = nil
+		return err
+	})
+	if err != nil {
 		tb.Fatal(err)
 	}
 }
 
 // A set takes as many clients as it was made for. When it has no room left that is
-// told, a new client goes uncounted while the others go on, and what is forgotten
-// makes room.
+// told; a new client counts among the others, while those who are known go on, and
+// what is forgotten makes room for the next packet.
 func TestSetFull(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		p := plan(state.Sets)
+		p.Clients, p.MaxClients = nil, 8
 		mustAccount(t, p)
 		early := converse(t, r.Server, r.Laptop)
-		fill(t, "client_tx", 0, setSize-2)
-		if a := mustAccount(t, p); a.Full || len(a.Counters) != setSize+2 {
-			t.Errorf("with one place left: %d counters, full: %t", len(a.Counters), a.Full)
+		fill(t, "client_tx", 0, 14)
+		if a := mustAccount(t, p); a.Full || len(counted(a)) != 4+14 {
+			t.Errorf("with one place left: %d counters, full: %t", len(counted(a)), a.Full)
 		}
-		fill(t, "client_tx", setSize-2, setSize-1)
+		fill(t, "client_tx", 14, 15)
 		a := mustAccount(t, p)
-		if !a.Full || len(a.Counters) != setSize+3 {
-			t.Errorf("without a place left: %d counters, full: %t", len(a.Counters), a.Full)
+		if !a.Full || len(counted(a)) != 4+15 {
+			t.Errorf("without a place left: %d counters, full: %t", len(counted(a)), a.Full)
 		}
 
 		again := converse(t, r.Server, r.Laptop)
 		late := converse(t, r.Server, r.Phone)
-		var want, got []state.Counter
+		var want []state.Counter
+		var lost [2]state.Traffic
 		for _, c := range total(early, again, late) {
-			if c.Addr != r.Phone.IPv4 || c.Direction != state.Tx {
+			if c.Addr == r.Phone.IPv4 {
+				lost[c.Direction] = c.Traffic
+			} else {
 				want = append(want, c)
 			}
 		}
 		made := netip.MustParsePrefix("10.9.0.0/16")
-		for _, c := range mustAccount(t, p).Counters {
-			if !made.Contains(c.Addr) {
-				got = append(got, c)
-			}
-		}
-		if diff := cmp.Diff(want, got, alike); diff != "" {
+		full := mustAccount(t, p)
+		known := slices.DeleteFunc(counted(full), func(c state.Counter) bool { return made.Contains(c.Addr) })
+		if diff := cmp.Diff(want, known, alike); diff != "" {
 			t.Errorf("counters of the full set (-want +got):\n%s", diff)
 		}
+		if got := otherTraffic(full.Counters); got != lost {
+			t.Errorf("others moved %+v, want %+v", got, lost)
+		}
 
-		idle := slices.DeleteFunc(a.Counters, func(c state.Counter) bool { return !made.Contains(c.Addr) })
-		deleted, err := Forget(idle, state.Sets)
-		if err != nil || len(deleted) != setSize-1 {
-			t.Errorf("%d forgotten, %v, want %d", len(deleted), err, setSize-1)
+		idle := slices.DeleteFunc(counted(a), func(c state.Counter) bool { return !made.Contains(c.Addr) })
+		deleted, err := Forget(idle, full)
+		if err != nil || len(deleted) != 15 {
+			t.Errorf("%d forgotten, %v, want 15", len(deleted), err)
 		}
-		if a := mustAccount(t, p); a.Full || len(a.Counters) != len(want) {
-			t.Errorf("after that: %d counters, full: %t", len(a.Counters), a.Full)
+		if a := mustAccount(t, p); a.Full || len(counted(a)) != len(want) {
+			t.Errorf("after that: %d counters, full: %t", len(counted(a)), a.Full)
 		}
-		converse(t, r.Server, r.Phone)
-		if a := mustAccount(t, p); len(a.Counters) != len(want)+1 {
-			t.Errorf("with room again: %d counters, want %d", len(a.Counters), len(want)+1)
+		want = append(want, converse(t, r.Server, r.Phone)...)
+		if diff := cmp.Diff(total(want), counted(mustAccount(t, p)), alike); diff != "" {
+			t.Errorf("counters with room again (-want +got):\n%s", diff)
+		}
+		if got := otherTraffic(mustAccount(t, p).Counters); got != lost {
+			t.Errorf("then others moved %+v, want %+v", got, lost)
 		}
 	})
+}
+
+// counted returns the counters of addresses that count anything.
+func counted(a *state.Accounting) []state.Counter {
+	return slices.DeleteFunc(slices.Clone(a.Counters), func(c state.Counter) bool { return !c.Addr.IsValid() || c.Traffic == (state.Traffic{}) })
+}
+
+// otherTraffic returns what the counters of no address add up to, by direction.
+func otherTraffic(counters []state.Counter) (sum [2]state.Traffic) {
+	for _, c := range counters {
+		if !c.Addr.IsValid() {
+			sum[c.Direction].Bytes += c.Bytes
+			sum[c.Direction].Packets += c.Packets
+		}
+	}
+	return sum
 }
 
 // What has counted since it was read, is gone or is not ours is not forgotten.
@@ -117,26 +145,29 @@ func TestForget(t *testing.T) {
 				p := plan(layout)
 				mustAccount(t, p)
 				converse(t, r.Server, r.Clients()...)
-				before := mustAccount(t, p).Counters
+				a := mustAccount(t, p)
 				flow := lab.UDP(t, "udp4", r.Phone, r.Server)
 				flow.Send(t, 1, 0)
 
-				deleted, err := Forget(before, layout)
+				// What the phone sends over IPv4 keeps what it receives by it.
+				deleted, err := Forget(counted(a), a)
 				if err != nil {
 					t.Fatal(err)
 				}
-				left := slices.DeleteFunc(before, func(c state.Counter) bool { return slices.Contains(deleted, c) })
-				if len(left) != 1 || left[0].Addr != r.Phone.IPv4 || left[0].Direction != state.Tx || len(deleted) != 11 {
-					t.Errorf("%d forgotten but for %+v, want all 12 but for what the phone sends over IPv4", len(deleted), left)
+				left := slices.DeleteFunc(counted(a), func(c state.Counter) bool { return slices.Contains(deleted, c) })
+				if len(left) != 2 || left[0].Addr != r.Phone.IPv4 || left[1].Addr != r.Phone.IPv4 || len(deleted) != 10 {
+					t.Errorf("%d forgotten but for %+v, want all 12 but for the phone's of IPv4", len(deleted), left)
 				}
 				g := generation(t)
-				if again, err := Forget(deleted, layout); err != nil || again != nil || generation(t) != g {
+				if again, err := Forget(deleted, a); err != nil || again != nil || generation(t) != g {
 					t.Errorf("forgotten twice: %+v, %v", again, err)
 				}
 				p.Clients = nil
-				now := mustAccount(t, p).Counters
-				if len(now) != 1 || now[0].ID != left[0].ID || now[0].Packets != left[0].Packets+1 {
-					t.Errorf("counters %+v, want %+v and a packet", now, left)
+				now := counted(mustAccount(t, p))
+				left[1].Packets++ // of rx and tx
+				left[1].Bytes += 28
+				if diff := cmp.Diff(left, now, equal); diff != "" {
+					t.Errorf("counters (-want +got):\n%s", diff)
 				}
 			})
 		})
@@ -145,12 +176,17 @@ func TestForget(t *testing.T) {
 		t.Parallel()
 		lab.Namespace(t, func(t *testing.T) {
 			load(t, byHand)
-			deleted, err := Forget(mustAccount(t, plan(state.Rules)).Counters, state.Rules)
+			a := mustAccount(t, plan(state.Rules))
+			deleted, err := Forget(a.Counters, a)
 			if err != nil || len(deleted) != 11 {
 				t.Errorf("%d forgotten, %v, want 11", len(deleted), err)
 			}
 			if got := listing(t); got != byHand {
 				t.Errorf("ruleset (-want +got):\n%s", cmp.Diff(byHand, got))
+			}
+			foreign := slices.DeleteFunc(a.Counters, func(c state.Counter) bool { return slices.Contains(deleted, c) })
+			if again, err := Forget(foreign, a); err != nil || again != nil {
+				t.Errorf("of others: %+v, %v forgotten", again, err)
 			}
 		})
 	})
@@ -162,7 +198,7 @@ func TestManyClients(t *testing.T) {
 	t.Parallel()
 	lab.Namespace(t, func(t *testing.T) {
 		p := plan(state.Rules)
-		p.Clients = nil
+		p.Clients, p.MaxClients = nil, 10_001 // one is there by hand
 		for i := range 10_000 {
 			p.Clients = append(p.Clients, address(i))
 		}
@@ -203,59 +239,161 @@ func TestManyNetworks(t *testing.T) {
 	})
 }
 
-// A fake stands in for the kernel, which tears a dump only by chance: each answer
-// to the question for elements that it is told of is changed.
+// tearing is the kernel, and tears dumps of elements: a real one does so only by
+// chance.
 type tearing struct {
 	kernel
-	answers []func(netlink.Message) netlink.Message
-	asked   int
+	times int // how many dumps are torn
+	tear  func(dump func(each func([]byte) error) error, each func([]byte) error) error
+	dumps int
 }
 
-func (k *tearing) ask(request netlink.Message, each func(netlink.Message) error) error {
-	if request.Header.Type&0xff == unix.NFT_MSG_GETSETELEM {
-		if k.asked++; k.asked <= len(k.answers) {
-			whole, change := each, k.answers[k.asked-1]
-			each = func(reply netlink.Message) error { return whole(change(reply)) }
+func (k *tearing) Dump(question netlink.Message, answer uint16, each func([]byte) error) error {
+	dump := func(each func([]byte) error) error { return k.kernel.Dump(question, answer, each) }
+	if answer != messageType(unix.NFT_MSG_NEWSETELEM) {
+		return dump(each)
+	}
+	if k.dumps++; k.dumps > k.times {
+		return dump(each)
+	}
+	return k.tear(dump, each)
+}
+
+// interrupted tells of a change that came between (NLM_F_DUMP_INTR).
+func interrupted(dump func(func([]byte) error) error, each func([]byte) error) error {
+	return errors.Join(dump(func([]byte) error { return nil }), netlink.ErrTorn)
+}
+
+// skipping leaves out the first message with elements and tells nothing, as when
+// the hash table is resized meanwhile.
+func skipping(dump func(func([]byte) error) error, each func([]byte) error) error {
+	first := true
+	return dump(func(body []byte) error {
+		if first {
+			first = false
+			return nil
+		}
+		return each(body)
+	})
+}
+
+// doubling is skipping, but as many elements come twice.
+func doubling(dump func(func([]byte) error) error, each func([]byte) error) error {
+	var messages [][]byte
+	if err := dump(func(body []byte) error {
+		messages = append(messages, bytes.Clone(body))
+		return nil
+	}); err != nil || len(messages) == 0 {
+		return err
+	}
+	for _, body := range append(messages[1:], messages[len(messages)-1]) {
+		if err := each(body); err != nil {
+			return err
 		}
 	}
-	return k.kernel.ask(request, each)
+	return nil
 }
 
+// Every element that the last run knew and that is still there is read, whatever
+// becomes of the dump and on every kernel, also if somebody else changed the
+// ruleset since; one that is gone is not.
 func TestTornElements(t *testing.T) {
 	t.Parallel()
-	interrupted := func(m netlink.Message) netlink.Message {
-		m.Header.Flags |= netlink.DumpInterrupted
-		return m
-	}
-	empty := func(m netlink.Message) netlink.Message {
-		m.Data = m.Data[:sizeofNfgenmsg]
-		return m
-	}
 	lab.Namespace(t, func(t *testing.T) {
-		mustAccount(t, plan(state.Sets))
+		p := plan(state.Sets)
+		p.Clients = nil
+		mustAccount(t, p)
 		fill(t, "client_tx", 0, 2000)
-		want := mustAccount(t, plan(state.Sets)).Counters
-		if len(want) != 2000 {
-			t.Fatalf("%d counters, want 2000", len(want))
+		fill(t, "client_rx", 0, 1000)
+		p.Last = mustAccount(t, p)
+		if n := len(counted(p.Last)); n != 3000 {
+			t.Fatalf("%d counters, want 3000", n)
 		}
-		if own, _, err := survey(open(t)); err != nil || own.sets["client_tx"].count != 2000 {
-			lab.Unavailable(t, "the kernel tells of %d elements, %v (since Linux 6.17)", own.sets["client_tx"].count, err)
+		lab.Nft(t, "delete element inet network_metrics client_tx { 10.9.0.7 }\nadd table ip other")
+		want := slices.DeleteFunc(counted(p.Last), func(c state.Counter) bool {
+			return c.Addr == address(7) && c.Direction == state.Tx
+		})
+		for name, tear := range map[string]func(func(func([]byte) error) error, func([]byte) error) error{
+			"interrupted": interrupted, "skipping": skipping, "doubling": doubling,
+		} {
+			for _, times := range []int{1, 4} {
+				k := &tearing{kernel: connect(t), times: times, tear: tear}
+				a, err := account(k, p)
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if diff := cmp.Diff(want, counted(a), equal); diff != "" {
+					t.Errorf("%s: counters (-want +got):\n%s", name, diff)
+				}
+			}
 		}
-		for name, tear := range map[string]func(netlink.Message) netlink.Message{"interrupted": interrupted, "elements skipped": empty} {
-			k := &tearing{kernel: open(t), answers: []func(netlink.Message) netlink.Message{tear, tear}}
-			a, err := account(k, plan(state.Sets))
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			if diff := cmp.Diff(want, a.Counters, alike); diff != "" {
-				t.Errorf("%s: counters (-want +got):\n%s", name, diff)
-			}
-			k = &tearing{kernel: open(t), answers: slices.Repeat(k.answers[:1], 100)}
-			if a, err := account(k, plan(state.Sets)); a != nil || err == nil || k.asked != maxAttempts {
-				t.Errorf("%s always: got %+v, %v after %d attempts", name, a, err, k.asked)
-			}
+		k := &tearing{kernel: connect(t), times: 1000, tear: interrupted}
+		if a, err := account(k, p); a != nil || !errors.Is(err, netlink.ErrTorn) && !strings.Contains(err.Error(), "changed 6 times") {
+			t.Errorf("always interrupted: got %+v, %v after %d dumps", a, err, k.dumps)
 		}
 	})
+}
+
+// The real kernel resizes the hash tables of sets while they are read: elements of
+// which nobody takes any away are there in every run, and have not counted twice.
+func TestResizedSets(t *testing.T) {
+	t.Parallel()
+	lab.Namespace(t, func(t *testing.T) {
+		p := plan(state.Sets)
+		p.Clients, p.MaxClients = nil, 4096
+		mustAccount(t, p)
+		fill(t, "client_tx", 0, 3000)
+		p.Last = mustAccount(t, p)
+		want := counted(p.Last)
+		const comeAndGo = 1200 // beyond those that stay
+		stop, done := make(chan struct{}), make(chan error)
+		go func() { done <- comeAndGoUntil(stop, 3000, 3000+comeAndGo) }()
+		read := 0
+		for range 40 {
+			a, err := Account(p)
+			if err != nil {
+				continue // the ruleset does not come to rest
+			}
+			read++
+			kept := slices.DeleteFunc(counted(a), func(c state.Counter) bool { return c.Packets >= 3000 })
+			if diff := cmp.Diff(want, kept, equal); diff != "" {
+				t.Errorf("counters of run %d (-want +got):\n%s", read, diff)
+				break
+			}
+			p.Last = a
+		}
+		close(stop)
+		if err := <-done; err != nil || read == 0 {
+			t.Fatalf("%d runs read counters, %v", read, err)
+		}
+	})
+}
+
+// comeAndGoUntil adds elements and deletes them, over and over.
+func comeAndGoUntil(stop chan struct{}, from, to int) error {
+	k, err := open()
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	var elements []element
+	for i := from; i < to; i++ {
+		elements = append(elements, element{key: address(i).AsSlice(), counts: true})
+	}
+	for {
+		for _, message := range []uint16{unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM} {
+			var b batch
+			b.elements(message, ownTable, "client_tx", 0, elements)
+			if _, err := b.commit(k, 0); err != nil {
+				return err
+			}
+			select {
+			case <-stop:
+				return nil
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
 }
 
 // Somebody else's change between what was read and what is written makes that be
@@ -263,7 +401,7 @@ func TestTornElements(t *testing.T) {
 func TestConcurrentChange(t *testing.T) {
 	t.Parallel()
 	lab.Namespace(t, func(t *testing.T) {
-		k := &overtaken{kernel: open(t), change: func() { lab.Nft(t, byHand) }}
+		k := &overtaken{kernel: connect(t), change: func() { lab.Nft(t, byHand) }}
 		a, err := account(k, plan(state.Rules))
 		if err != nil || len(a.Counters) != 13 {
 			t.Fatalf("got %+v, %v, want 13 counters", a, err)
@@ -286,12 +424,12 @@ type overtaken struct {
 	refused int
 }
 
-func (k *overtaken) commit(generation uint32, changes []netlink.Message) error {
+func (k *overtaken) Commit(subsystem uint8, generation uint32, changes []netlink.Message) error {
 	if k.change != nil {
 		k.change()
 		k.change = nil
 	}
-	err := k.kernel.commit(generation, changes)
+	err := k.kernel.Commit(subsystem, generation, changes)
 	if errors.Is(err, unix.ERESTART) {
 		k.refused++
 	}
@@ -301,8 +439,9 @@ func (k *overtaken) commit(generation uint32, changes []netlink.Message) error {
 // A fake says that the module is missing, which would take another kernel.
 type without struct{ error }
 
-func (k without) ask(netlink.Message, func(netlink.Message) error) error { return k.error }
-func (k without) commit(uint32, []netlink.Message) error                 { return k.error }
+func (k without) Dump(netlink.Message, uint16, func([]byte) error) error { return k.error }
+func (k without) Get(netlink.Message, uint16) ([]byte, error)            { return nil, k.error }
+func (k without) Commit(uint8, uint32, []netlink.Message) error          { return k.error }
 
 func TestNoModule(t *testing.T) {
 	for _, missing := range []error{unix.EINVAL, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT} {

@@ -5,37 +5,55 @@ package nftables
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"network-metrics-exporter/state"
 )
 
 // Plan says what is to be counted, and how.
 type Plan struct {
-	// Layout is what to count with. state.Off: whichever of the two is there,
-	// whoever made it; nothing is written.
+	// Layout is what to count with. state.Off: whatever is there, whoever made it;
+	// nothing is written.
 	Layout     state.Layout
-	Interfaces []string       // of the LAN
+	Interfaces []string       // of the LAN; a trailing * stands for all that begin so
 	Networks   []netip.Prefix // the clients'
-	// Clients are those that need rules, for state.Rules. All are inside Networks.
-	Clients []netip.Addr
+	// Clients are those to be counted by themselves from the start, the most
+	// important first; all are inside Networks. Of more than MaxClients, the rest
+	// gets nothing made.
+	Clients    []netip.Addr
+	MaxClients int // at least 1
+	// Owner is this instance.
+	Owner Owner
+	// OwnerAlive reports whether an instance that made what is there still exists:
+	// whether its state directory has its ID. nil: none does.
+	OwnerAlive func(Owner) bool
+	// Last is what the last run of this boot left, without the counters that Forget
+	// deleted. nil: there was none.
+	Last *state.Accounting
 }
 
+// setSize is how many elements each set takes. It bounds the kernel's memory and
+// the time to read them if somebody sends from made-up addresses. State deletes the
+// idle ones when a set is more than half full.
+func (p Plan) setSize() uint32 { return 2 * uint32(p.MaxClients) }
+
 // errNoChain tells that nothing is there that would count.
-var errNoChain = errors.New("nothing counts the clients' traffic: there is neither " + place +
+var errNoChain = errors.New("nothing counts the clients' traffic: there is neither " + rulesChain +
 	" nor a set in table inet " + ownTable + "; choose another --accounting, which makes them")
 
 // Account puts what counts in place where anything of it is missing, takes away
-// what it made for another layout, and reads the counters: in the run that
-// changes the layout also those that it took away, for the last time.
+// what it made for another layout, and reads the counters: in the run that changes
+// the layout also those that it took away, for the last time.
 //
 // A ruleset in which nothing is missing is not written to. Objects of anyone else
-// are never touched; what of them stands in the way is an error. If there is an
-// Accounting beside an error, its counters are whole.
+// are never touched; what of them stands in the way is an error, as is another
+// instance of this program. If there is an Accounting beside an error, its counters
+// are whole.
 //
-// It needs CAP_NET_ADMIN and Linux 4.16; before 5.10 tables and chains cannot be
-// marked as ours.
+// It needs CAP_NET_ADMIN and Linux 5.4, for lookups in sets with counters; before
+// 5.10 tables and chains cannot be marked as ours.
 func Account(p Plan) (*state.Accounting, error) {
-	k, err := dial()
+	k, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -44,112 +62,70 @@ func Account(p Plan) (*state.Accounting, error) {
 }
 
 func account(k kernel, p Plan) (*state.Accounting, error) {
-	var a *state.Accounting
-	var retired []state.Counter
-	err := steadily(k, func(generation uint32) error {
-		own, filter, err := survey(k)
-		if err != nil {
-			return err
-		}
-		var b batch
-		switch p.Layout {
-		case state.Sets:
-			if err := checkSets(own); err != nil {
-				return err
-			}
-			b.repairSets(own, p)
-			b.removeRules(filter)
-			if own := ownRules(filter); len(own) > 0 {
-				retired = ruleCounters(filter, own)
-			}
-		case state.Rules:
-			b.repairRules(filter, p.Clients)
-			if b.removeSets(own) {
-				if retired, _, err = setCounters(k, own); err != nil {
-					return err
-				}
-			}
-		}
-		if len(b.changes) > 0 {
-			return b.commit(k, generation)
-		}
-		a, err = readAccounting(k, p.Layout, own, filter)
-		return err
-	})
-	if err != nil {
+	p = p.bounded()
+	r := run{k: k, plan: p, sets: make(map[state.CounterID]setCounters)}
+	if err := steadily(k, r.try); err != nil {
 		return nil, err
 	}
-	a.Retired = retired
-	a.Flowtable, err = hasFlowtable(k)
-	return a, err
-}
-
-// readAccounting reads the counters of a layout that is in place.
-func readAccounting(k kernel, layout state.Layout, own, filter contents) (*state.Accounting, error) {
-	_, hasRules := filter.chains[trafficChain]
-	switch {
-	case layout == state.Rules, layout == state.Off && hasRules:
-		return &state.Accounting{Layout: state.Rules, Counters: ruleCounters(filter, filter.rules[trafficChain])}, nil
-	case layout == state.Off && !own.hasClientSet():
-		return nil, errNoChain
+	if p.Layout == state.Off {
+		return r.accounting, nil
 	}
-	counters, full, err := setCounters(k, own)
-	return &state.Accounting{Layout: state.Sets, Counters: counters, Full: full}, err
+	return r.accounting, addToSets(k, r.generation, r.counted, p.Clients)
 }
 
-// Look reads the counters of a layout, or of the other one if it is not in place,
-// and writes nothing.
-func Look(layout state.Layout) (*state.Accounting, error) {
-	k, err := dial()
+// bounded fills in what may be left out.
+func (p Plan) bounded() Plan {
+	p.MaxClients = max(1, p.MaxClients)
+	if p.OwnerAlive == nil {
+		p.OwnerAlive = func(Owner) bool { return false }
+	}
+	if p.Last == nil {
+		p.Last = &state.Accounting{}
+	}
+	if p.Layout != state.Rules {
+		p.Clients = p.Clients[:min(len(p.Clients), p.MaxClients)]
+	}
+	return p
+}
+
+// Forget deletes counters that Account gave, elements or rules, and returns those
+// that it deleted: those of an address together or none of them. It leaves one that
+// has counted anything since, is gone already, or is a rule that somebody else
+// made. An element that comes back has the same ID and counts from zero: the caller
+// has to drop its reading.
+func Forget(counters []state.Counter, a *state.Accounting) (deleted []state.Counter, err error) {
+	counters = slices.DeleteFunc(slices.Clone(counters), func(c state.Counter) bool {
+		_, foreign := slices.BinarySearchFunc(a.Foreign, c.ID, state.CounterID.Compare)
+		return foreign
+	})
+	if len(counters) == 0 {
+		return nil, nil
+	}
+	k, err := open()
 	if err != nil {
 		return nil, err
 	}
 	defer k.Close()
-	var a *state.Accounting
-	err = steadily(k, func(uint32) error {
-		own, filter, err := survey(k)
-		if err != nil {
-			return err
-		}
-		if layout != state.Sets || !own.hasClientSet() {
-			layout = state.Off
-		}
-		a, err = readAccounting(k, layout, own, filter)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.Flowtable, err = hasFlowtable(k)
-	return a, err
+	return forget(k, counters, a)
 }
 
-// Forget deletes counters that Account gave, elements or rules, and gives those
-// that it deleted. It leaves one that has counted anything since then, is gone
-// already, or is a rule that somebody else made. An element that comes back has
-// the same ID and counts from zero: the caller has to drop its reading.
-func Forget(counters []state.Counter, layout state.Layout) (deleted []state.Counter, err error) {
-	k, err := dial()
-	if err != nil {
-		return nil, err
-	}
-	defer k.Close()
+func forget(k kernel, counters []state.Counter, a *state.Accounting) (deleted []state.Counter, err error) {
 	err = steadily(k, func(generation uint32) error {
 		if deleted != nil {
 			return nil
 		}
-		own, filter, err := survey(k)
+		r, err := survey(k, generation)
 		if err != nil {
 			return err
 		}
 		var b batch
 		var gone []state.Counter
-		if layout == state.Rules {
-			gone = b.forgetRules(filter, counters)
-		} else if gone, err = b.forgetElements(k, own, counters); err != nil {
+		if a.Layout == state.Rules {
+			gone = b.forgetRules(r.filter, counters)
+		} else if gone, err = b.forgetElements(k, r.own, counters, a); err != nil {
 			return err
 		}
-		if err := b.commit(k, generation); err != nil {
+		if _, err := b.commit(k, generation); err != nil {
 			return err
 		}
 		deleted = gone
@@ -158,22 +134,23 @@ func Forget(counters []state.Counter, layout state.Layout) (deleted []state.Coun
 	return deleted, err
 }
 
-// Teardown takes away what this program made, in either layout, and nothing else.
-// It is no error if nothing is there.
+// Teardown takes away what this program made, whichever instance of it, in any
+// layout, and nothing else. It is no error if nothing is there.
 func Teardown() error {
-	k, err := dial()
+	k, err := open()
 	if err != nil {
 		return err
 	}
 	defer k.Close()
 	return steadily(k, func(generation uint32) error {
-		own, filter, err := survey(k)
+		r, err := survey(k, generation)
 		if err != nil {
 			return err
 		}
 		var b batch
-		b.removeSets(own)
-		b.removeRules(filter)
-		return b.commit(k, generation)
+		b.removeSets(r.own)
+		b.removeRules(r.filter)
+		_, err = b.commit(k, generation)
+		return err
 	})
 }

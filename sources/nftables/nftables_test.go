@@ -19,9 +19,9 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/google/nftables/xt"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/sources/netlink"
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
 )
@@ -32,7 +32,7 @@ var equal = cmpopts.EquateComparable(netip.Addr{})
 // alike has cmp compare counters apart from their IDs and order.
 var alike = gocmp.Options{
 	equal,
-	cmpopts.IgnoreFields(state.Reading{}, "ID"),
+	cmpopts.IgnoreFields(state.Counter{}, "ID"),
 	cmpopts.EquateEmpty(),
 	cmpopts.SortSlices(func(a, b state.Counter) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Bytes, b.Bytes))
@@ -44,7 +44,7 @@ func tx(addr string, packets, bytes uint64) state.Counter {
 	return state.Counter{
 		Addr:      netip.MustParseAddr(addr),
 		Direction: state.Tx,
-		Reading:   state.Reading{Traffic: state.Traffic{Bytes: bytes, Packets: packets}},
+		Traffic:   state.Traffic{Bytes: bytes, Packets: packets},
 	}
 }
 
@@ -363,18 +363,11 @@ func TestReadIDs(t *testing.T) {
 // resetRules does what "nft reset rules" does, which nft has since 1.0.7.
 func resetRules(t *testing.T) {
 	t.Helper()
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	question, err := newMessage(unix.NFPROTO_INET, unix.NFT_MSG_GETRULE_RESET, 0, everything)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	_, err = conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE_RESET,
-			Flags: netlink.Request | netlink.Dump,
-		},
-		Data: []byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0},
-	})
+	err = connect(t).Dump(question, messageType(unix.NFT_MSG_NEWRULE), func([]byte) error { return nil })
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		lab.Unavailable(t, "%v (Linux 6.2 can reset rules)", err)
 	}
@@ -424,17 +417,15 @@ type interfering struct {
 	change func()
 }
 
-func (k interfering) ask(m netlink.Message, each func(netlink.Message) error) error {
-	if m.Header.Type&0xff != unix.NFT_MSG_GETGEN {
-		k.change()
-	}
-	return k.kernel.ask(m, each)
+func (k interfering) Dump(question netlink.Message, answer uint16, each func([]byte) error) error {
+	k.change()
+	return k.kernel.Dump(question, answer, each)
 }
 
-// open connects to the kernel.
-func open(t *testing.T) kernel {
+// connect connects to the kernel.
+func connect(t *testing.T) kernel {
 	t.Helper()
-	k, err := dial()
+	k, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +461,7 @@ func TestReadCountersOfChangingRuleset(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				load(t, inFilter(`counter comment "tx_192.168.10.1"`))
 				changes := tt.changes
-				got, err := account(interfering{open(t), func() {
+				got, err := account(interfering{connect(t), func() {
 					lab.Nft(t, changes[0])
 					if len(changes) > 1 {
 						changes = changes[1:]
@@ -722,55 +713,4 @@ func add(e expr.Any) error {
 		UserData: userdata.AppendString(nil, userdata.TypeComment, "tx_192.168.10.100"),
 	})
 	return conn.Flush()
-}
-
-// A fake stands in for the kernel, as few are built with flowtables
-// (CONFIG_NF_FLOW_TABLE).
-func TestHasFlowtable(t *testing.T) {
-	const (
-		inet   = unix.NFPROTO_INET
-		ipv4   = unix.NFPROTO_IPV4
-		ipv6   = unix.NFPROTO_IPV6
-		arp    = unix.NFPROTO_ARP
-		bridge = unix.NFPROTO_BRIDGE
-		netdev = unix.NFPROTO_NETDEV
-	)
-	tests := []struct {
-		name     string
-		families []byte // of each flowtable
-		want     bool
-	}{
-		{name: "none"},
-		{name: "inet", families: []byte{inet}, want: true},
-		{name: "ip", families: []byte{arp, ipv4}, want: true},
-		{name: "ip6", families: []byte{ipv6, ipv6}, want: true},
-		{name: "not of routers", families: []byte{arp, bridge, netdev}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := hasFlowtable(flowtables(tt.families))
-			if got != tt.want || err != nil {
-				t.Errorf("got %t, %v, want %t", got, err, tt.want)
-			}
-		})
-	}
-}
-
-// flowtables is a kernel that has some, of these families.
-type flowtables []byte
-
-func (f flowtables) ask(request netlink.Message, each func(netlink.Message) error) error {
-	if request.Header.Type != unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETFLOWTABLE || request.Data[0] != unix.NFPROTO_UNSPEC {
-		return fmt.Errorf("unexpected request %+v", request)
-	}
-	for _, family := range f {
-		if err := each(netlink.Message{Data: []byte{family, unix.NFNETLINK_V0, 0, 1}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (flowtables) commit(uint32, []netlink.Message) error {
-	return errors.New("nothing is to be changed")
 }

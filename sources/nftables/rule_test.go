@@ -193,7 +193,7 @@ func TestParseRule(t *testing.T) {
 		{"the first of two counters", []netlink.Attribute{counting(1, 2), counting(3, 4)}, &state.Traffic{Bytes: 1, Packets: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := parseRule(ruleBody(t, 7, "\x00\x02a\x00", test.expressions...))
+			got, err := new(ruleParser).parse(0, ruleBody(t, 7, "\x00\x02a\x00", test.expressions...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -201,7 +201,7 @@ func TestParseRule(t *testing.T) {
 			if test.want != nil {
 				want.traffic = *test.want
 			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(rule{})); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(rule{}, client{}), equal); diff != "" {
 				t.Errorf("rule (-want +got):\n%s", diff)
 			}
 		})
@@ -210,7 +210,7 @@ func TestParseRule(t *testing.T) {
 		expression("counter", netlink.Attribute{Type: unix.NFTA_COUNTER_BYTES, Data: []byte{1}}),
 		{Type: unix.NFTA_LIST_ELEM, Data: []byte{1}},
 	} {
-		if got, err := parseRule(ruleBody(t, 7, "", bad)); err == nil {
+		if got, err := new(ruleParser).parse(0, ruleBody(t, 7, "", bad)); err == nil {
 			t.Errorf("%v: got %+v, want an error", bad, got)
 		}
 	}
@@ -222,7 +222,7 @@ func FuzzParseRule(f *testing.F) {
 		f.Add(whole[:length])
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := parseRule(body)
+		got, err := new(ruleParser).parse(0, body)
 		if err != nil {
 			return
 		}

@@ -2,14 +2,14 @@ package nftables
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"net/netip"
 	"slices"
 
-	"github.com/mdlayher/netlink"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
-	"network-metrics-exporter/state"
+	"network-metrics-exporter/sources/netlink"
 )
 
 // set is one of a table of the family inet.
@@ -19,34 +19,30 @@ type set struct {
 	flags   uint32 // NFT_SET_*
 	keyType uint32 // nft(8)'s number of the data type
 	size    uint32 // how many elements it takes; 0: any number
-	count   uint32 // how many it has; 0 also if the kernel does not tell
 }
 
-// parseSet decodes the body of NFT_MSG_NEWSET.
-func parseSet(attrs []byte) (set, error) {
+// parseSet decodes the attributes of NFT_MSG_NEWSET.
+func parseSet(_ uint8, attrs []byte) (set, error) {
 	var s set
-	err := attributes(attrs, func(kind uint16, data []byte) error {
-		switch kind {
+	var err error
+	for typ, value := range netlink.Attributes(attrs, &err) {
+		switch typ {
 		case unix.NFTA_SET_NAME:
-			s.name = text(data)
+			s.name = value.Text()
 		case nftaSetHandle:
-			return uint64From(data, &s.handle)
+			s.handle = value.Uint64()
 		case unix.NFTA_SET_FLAGS:
-			return uint32From(data, &s.flags)
+			s.flags = value.Uint32()
 		case unix.NFTA_SET_KEY_TYPE:
-			return uint32From(data, &s.keyType)
-		case nftaSetCount:
-			return uint32From(data, &s.count)
+			s.keyType = value.Uint32()
 		case unix.NFTA_SET_DESC:
-			return attributes(data, func(kind uint16, data []byte) error {
-				if kind == unix.NFTA_SET_DESC_SIZE {
-					return uint32From(data, &s.size)
+			for typ, d := range value.Nested() {
+				if typ == unix.NFTA_SET_DESC_SIZE {
+					s.size = d.Uint32()
 				}
-				return nil
-			})
+			}
 		}
-		return nil
-	})
+	}
 	return s, err
 }
 
@@ -58,21 +54,26 @@ const (
 	bigEndian            = 2
 )
 
-// ifnameType is nft(8)'s number of the data type of interface names.
-const ifnameType = 41
+// Numbers that nft(8) has for data types.
+const (
+	protocolType      = 12 // inet_proto
+	interfaceNameType = 41 // ifname
+)
 
-// newSet makes a set and gives the number that it has in this transaction.
+// newSet makes a set, for any number of elements if the size is 0, and returns the number that it has in this transaction.
 func (b *batch) newSet(table, name string, flags, keyType, keyLength, byteOrder, size uint32) (id uint32) {
 	b.sets++
 	id = b.sets
-	b.add(unix.NFT_MSG_NEWSET, create, func(e encoder) {
-		e.String(unix.NFTA_SET_TABLE, table)
-		e.String(unix.NFTA_SET_NAME, name)
+	b.add(unix.NFT_MSG_NEWSET, create, func(e *netlink.Encoder) {
+		e.Text(unix.NFTA_SET_TABLE, table)
+		e.Text(unix.NFTA_SET_NAME, name)
 		e.Uint32(unix.NFTA_SET_FLAGS, flags)
 		e.Uint32(unix.NFTA_SET_KEY_TYPE, keyType)
 		e.Uint32(unix.NFTA_SET_KEY_LEN, keyLength)
 		e.Uint32(unix.NFTA_SET_ID, id)
-		e.nest(unix.NFTA_SET_DESC, func(e encoder) { e.Uint32(unix.NFTA_SET_DESC_SIZE, size) })
+		if size != 0 {
+			e.Nested(unix.NFTA_SET_DESC, func() { e.Uint32(unix.NFTA_SET_DESC_SIZE, size) })
+		}
 		e.Bytes(unix.NFTA_SET_USERDATA, binary.NativeEndian.AppendUint32([]byte{udataSetKeyByteOrder, 4}, byteOrder))
 	})
 	return id
@@ -82,30 +83,34 @@ func (b *batch) newSet(table, name string, flags, keyType, keyLength, byteOrder,
 // there.
 const anonymous = "__set%d"
 
+// addAnonymous makes a set for the next rule. The flags are beside those of all
+// anonymous sets.
+func (b *batch) addAnonymous(table string, flags, keyType, keyLength, byteOrder uint32, elements []element) (id uint32) {
+	id = b.newSet(table, anonymous, flags|unix.NFT_SET_ANONYMOUS|unix.NFT_SET_CONSTANT, keyType, keyLength, byteOrder, uint32(len(elements)))
+	b.elements(unix.NFT_MSG_NEWSETELEM, table, anonymous, id, elements)
+	return id
+}
+
 // addNames makes a set of names of interfaces for the next rule.
 func (b *batch) addNames(table string, names []string) (id uint32) {
-	id = b.newSet(table, anonymous, unix.NFT_SET_ANONYMOUS|unix.NFT_SET_CONSTANT, ifnameType, unix.IFNAMSIZ, hostEndian, uint32(len(names)))
 	var elements []element
 	for _, name := range names {
 		elements = append(elements, element{key: interfaceKey(name)})
 	}
-	b.addElements(table, anonymous, id, elements)
-	return id
+	return b.addAnonymous(table, 0, interfaceNameType, unix.IFNAMSIZ, hostEndian, elements)
 }
 
-// addIntervals makes a set of ranges of addresses for the next rule.
-func (b *batch) addIntervals(table string, f family, ranges []interval) (id uint32) {
+// addNetworks makes the set of a family's networks.
+func (b *batch) addNetworks(table string, f family, networks []netip.Prefix) {
 	var elements []element
-	for _, r := range ranges {
+	for _, r := range intervals(networks) {
 		elements = append(elements, element{key: r.start.AsSlice()})
 		if r.end.IsValid() {
 			elements = append(elements, element{key: r.end.AsSlice(), flags: unix.NFT_SET_ELEM_INTERVAL_END})
 		}
 	}
-	id = b.newSet(table, anonymous, unix.NFT_SET_ANONYMOUS|unix.NFT_SET_CONSTANT|unix.NFT_SET_INTERVAL,
-		f.keyType, f.length, bigEndian, uint32(len(elements)))
-	b.addElements(table, anonymous, id, elements)
-	return id
+	id := b.newSet(table, f.nets, unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, 0)
+	b.elements(unix.NFT_MSG_NEWSETELEM, table, f.nets, id, elements)
 }
 
 // interfaceKey is a name as the kernel compares it.
@@ -114,125 +119,50 @@ func interfaceKey(name string) []byte {
 }
 
 func (b *batch) deleteSet(table, name string) {
-	b.add(unix.NFT_MSG_DELSET, 0, func(e encoder) {
-		e.String(unix.NFTA_SET_TABLE, table)
-		e.String(unix.NFTA_SET_NAME, name)
+	b.add(unix.NFT_MSG_DELSET, 0, func(e *netlink.Encoder) {
+		e.Text(unix.NFTA_SET_TABLE, table)
+		e.Text(unix.NFTA_SET_NAME, name)
 	})
 }
 
-// element is one of a set.
+// element is one of a set that is to be made or deleted.
 type element struct {
-	key     []byte
-	flags   uint32 // NFT_SET_ELEM_*
-	counts  bool   // has a counter
-	traffic state.Traffic
+	key    []byte
+	flags  uint32 // NFT_SET_ELEM_*
+	counts bool   // is made with a counter
 }
 
 // maxElements is how many elements a message takes: an attribute has at most
-// 64 KiB, and an element up to 36 bytes.
-const maxElements = 1000
+// 64 KiB, and an element less than 100 bytes.
+const maxElements = 500
 
-func (b *batch) addElements(table, set string, id uint32, elements []element) {
-	b.elements(unix.NFT_MSG_NEWSETELEM, table, set, id, elements)
-}
-
-func (b *batch) deleteElements(table, set string, elements []element) {
-	b.elements(unix.NFT_MSG_DELSETELEM, table, set, 0, elements)
-}
-
-func (b *batch) elements(kind netlink.HeaderType, table, set string, id uint32, elements []element) {
+// elements changes those of a set. The id is that of a set that this transaction
+// makes, or 0.
+func (b *batch) elements(message uint16, table, set string, id uint32, elements []element) {
 	for part := range slices.Chunk(elements, maxElements) {
-		b.add(kind, create, func(e encoder) {
-			e.String(unix.NFTA_SET_ELEM_LIST_TABLE, table)
-			e.String(unix.NFTA_SET_ELEM_LIST_SET, set)
-			e.Uint32(unix.NFTA_SET_ELEM_LIST_SET_ID, id)
-			e.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(e encoder) {
+		b.add(message, create, func(e *netlink.Encoder) {
+			e.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+			e.Text(unix.NFTA_SET_ELEM_LIST_SET, set)
+			if id != 0 {
+				e.Uint32(unix.NFTA_SET_ELEM_LIST_SET_ID, id)
+			}
+			e.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
 				for _, x := range part {
-					e.nest(unix.NFTA_LIST_ELEM, func(e encoder) {
-						e.nest(unix.NFTA_SET_ELEM_KEY, func(e encoder) { e.Bytes(unix.NFTA_DATA_VALUE, x.key) })
-						if x.flags != 0 {
-							e.Uint32(unix.NFTA_SET_ELEM_FLAGS, x.flags)
-						}
-					})
+					e.Nested(unix.NFTA_LIST_ELEM, func() { b.element(e, x) })
 				}
 			})
 		})
 	}
 }
 
-// readTraffic gives what the elements of a set count, and how many there are.
-func readTraffic(k kernel, table string, s set) (traffic map[netip.Addr]state.Traffic, elements int, err error) {
-	traffic = make(map[netip.Addr]state.Traffic, s.count)
-	others := 0 // without counter: somebody put them there
-	_, err = list(k, unix.NFT_MSG_GETSETELEM, netlink.Dump, func(e encoder) {
-		e.String(unix.NFTA_SET_ELEM_LIST_TABLE, table)
-		e.String(unix.NFTA_SET_ELEM_LIST_SET, s.name)
-	}, func(attrs []byte) (struct{}, error) {
-		return struct{}{}, eachElement(attrs, func(x element) {
-			// What the kernel came upon twice, as the set grew meanwhile, has
-			// counted more the second time.
-			if addr, ok := netip.AddrFromSlice(x.key); ok && x.counts {
-				traffic[addr] = x.traffic
-			} else {
-				others++
-			}
-		})
-	})
-	elements = len(traffic) + others
-	switch {
-	case err != nil:
-		return nil, 0, fmt.Errorf("list elements of set %s in table inet %s: %w", s.name, table, err)
-	case elements < int(s.count):
-		// The set was rehashed under the kernel's hands, which nothing else tells.
-		return nil, 0, errTorn
+func (b *batch) element(e *netlink.Encoder, x element) {
+	e.Nested(unix.NFTA_SET_ELEM_KEY, func() { e.Bytes(unix.NFTA_DATA_VALUE, x.key) })
+	if x.flags != 0 {
+		e.Uint32(unix.NFTA_SET_ELEM_FLAGS, x.flags)
 	}
-	return traffic, elements, nil
-}
-
-// eachElement decodes the body of NFT_MSG_NEWSETELEM.
-func eachElement(attrs []byte, each func(element)) error {
-	return attributes(attrs, func(kind uint16, elements []byte) error {
-		if kind != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-			return nil
-		}
-		return attributes(elements, func(_ uint16, attrs []byte) error {
-			x, err := parseElement(attrs)
-			if err == nil {
-				each(x)
-			}
-			return err
-		})
-	})
-}
-
-func parseElement(attrs []byte) (element, error) {
-	var x element
-	err := attributes(attrs, func(kind uint16, data []byte) error {
-		switch kind {
-		case unix.NFTA_SET_ELEM_KEY:
-			return attributes(data, func(kind uint16, value []byte) error {
-				if kind == unix.NFTA_DATA_VALUE {
-					x.key = value
-				}
-				return nil
-			})
-		case unix.NFTA_SET_ELEM_FLAGS:
-			return uint32From(data, &x.flags)
-		case unix.NFTA_SET_ELEM_EXPR:
-			return x.parseExpression(0, data)
-		case nftaSetElemExpressions:
-			return attributes(data, x.parseExpression)
-		}
-		return nil
-	})
-	return x, err
-}
-
-func (x *element) parseExpression(_ uint16, expression []byte) error {
-	name, data, err := splitExpression(expression)
-	if err == nil && string(name) == "counter" && !x.counts {
-		x.counts = true
-		x.traffic, err = parseCounter(data)
+	if x.counts {
+		data, err := expr.Marshal(unix.NFPROTO_INET, &expr.Counter{})
+		b.err = errors.Join(b.err, err)
+		e.Bytes(unix.NFTA_SET_ELEM_EXPR|unix.NLA_F_NESTED, data)
 	}
-	return err
 }

@@ -22,8 +22,8 @@ func TestParseTable(t *testing.T) {
 		t.Skip("NOT TESTED: the messages are of a little-endian machine")
 	}
 	for _, text := range []string{tableAttrs, tableAttrs + tableFlags} {
-		got, err := parseTable([]byte(text))
-		if want := (table{name: "filter", use: 2, handle: 0x105}); got != want || err != nil {
+		got, err := parseTable(unix.NFPROTO_INET, []byte(text))
+		if want := (table{family: unix.NFPROTO_INET, name: "filter", use: 2, handle: 0x105}); got != want || err != nil {
 			t.Errorf("%q is read as %+v, %v, want %+v", text, got, err, want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestParseTable(t *testing.T) {
 		if length == len(tableAttrs) {
 			continue
 		}
-		if got, err := parseTable([]byte(tableAttrs + tableFlags)[:length]); err == nil {
+		if got, err := parseTable(unix.NFPROTO_INET, []byte(tableAttrs + tableFlags)[:length]); err == nil {
 			t.Errorf("cut after %d bytes: got %+v, want an error", length, got)
 		}
 	}
@@ -40,7 +40,7 @@ func TestParseTable(t *testing.T) {
 		"\x08\x00\x04\x00\x00\x00\x00\x01",
 		"\x0c\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 	} {
-		if got, err := parseTable([]byte(handle)); err == nil {
+		if got, err := parseTable(unix.NFPROTO_INET, []byte(handle)); err == nil {
 			t.Errorf("handle %q: got %+v, want an error", handle, got)
 		}
 	}
@@ -51,7 +51,7 @@ func FuzzParseTable(f *testing.F) {
 		f.Add([]byte(tableAttrs[:length]))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := parseTable(data)
+		got, err := parseTable(unix.NFPROTO_INET, data)
 		if err != nil {
 			return
 		}

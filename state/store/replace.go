@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -15,9 +14,7 @@ import (
 
 // Replace puts what content writes in the place of the file at path: a reader
 // finds the old file or the new one, whole, also after a power cut or an error.
-// The file has the given permissions whatever it had before. Written by root it
-// belongs to the owner of its directory, so that a run by hand does not lock the
-// service out.
+// The file has the given permissions whatever it had before.
 func Replace(path string, perm os.FileMode, content func(io.Writer) error) error {
 	return replace(path, perm, content, time.Minute)
 }
@@ -31,10 +28,19 @@ func replaceLocked(path string, perm os.FileMode, data []byte) error {
 	}, 0)
 }
 
-// replace is Replace for one who knows from which age on a file that was not put
-// in its place never will be.
-func replace(path string, perm os.FileMode, content func(io.Writer) error, debris time.Duration) error {
-	sweep(path, debris)
+// replaceDurably replaces a file for good: without the directory on the disk a
+// power cut could bring back the total of before, after a higher one was published.
+func replaceDurably(path string, data []byte) error {
+	if err := replaceLocked(path, 0o600, data); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// replace is Replace for one who knows from which age on a temporary file never
+// will replace anything.
+func replace(path string, perm os.FileMode, content func(io.Writer) error, minAge time.Duration) error {
+	removeStaleTemps(path, minAge)
 	if err := write(path, perm, content); err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
@@ -48,9 +54,6 @@ func write(path string, perm os.FileMode, content func(io.Writer) error) error {
 		return err
 	}
 	defer f.Cleanup() // does nothing once the file is in its place
-	if err := own(f.File, dir); err != nil {
-		return err
-	}
 	buffered := bufio.NewWriterSize(f, 64<<10)
 	if err := content(buffered); err != nil {
 		return err
@@ -61,11 +64,11 @@ func write(path string, perm os.FileMode, content func(io.Writer) error) error {
 	return f.CloseAtomicallyReplace()
 }
 
-// sweep removes what was left by runs that were killed before they put a file in
-// the place of path: files of the names that renameio gives, last changed that
-// long ago. Another program may be about to put its own there: a younger one is
-// its business. What cannot be removed harms nobody.
-func sweep(path string, age time.Duration) {
+// removeStaleTemps removes what was left by runs that were killed before they
+// replaced the file at path: files of the names that renameio gives, last changed
+// at least that long ago. Another program may be about to replace the same file: a
+// younger one is its business. What cannot be removed harms nobody.
+func removeStaleTemps(path string, minAge time.Duration) {
 	dir, name := filepath.Dir(path), filepath.Base(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -76,24 +79,8 @@ func sweep(path string, age time.Duration) {
 		if !ours || number == "" || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
 			continue
 		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()).Abs() >= age {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()).Abs() >= minAge {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
-}
-
-// own gives a file that root has made to the owner of its directory.
-func own(f *os.File, dir string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 && owner.Gid == 0 {
-		return nil
-	}
-	return f.Chown(int(owner.Uid), int(owner.Gid))
 }

@@ -82,38 +82,6 @@ func TestReplaceLink(t *testing.T) {
 	}
 }
 
-// TestReplaceOwner is about a run by hand, as root, in the directory of the
-// service's user.
-func TestReplaceOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a file away")
-	}
-	const uid, gid = 65533, 65532
-	dir := t.TempDir()
-	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Skipf("no other user in this user namespace: %v", err)
-	}
-	openDir(t, dir)
-	for _, name := range []string{"file.prom", "file.prom", lockName} {
-		path := filepath.Join(dir, name)
-		if name != lockName {
-			if err := Replace(path, 0o644, content([]byte("content"))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		info, err := os.Lstat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s := info.Sys().(*syscall.Stat_t); s.Uid != uid || s.Gid != gid {
-			t.Errorf("%s belongs to %d:%d, its directory to %d:%d", name, s.Uid, s.Gid, uid, gid)
-		}
-		if err := os.Chown(path, 0, 0); err != nil { // as if an earlier run had left it so
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestReplaceIsAtomic reads while a file is replaced again and again: whoever
 // reads has one content or the other, whole.
 func TestReplaceIsAtomic(t *testing.T) {
@@ -206,8 +174,8 @@ func TestReplaceHalfWritten(t *testing.T) {
 	}
 }
 
-// TestReplaceSweeps removes what is ours and old, and nothing else.
-func TestReplaceSweeps(t *testing.T) {
+// TestReplaceRemovesStaleTemps removes what is ours and old, and nothing else.
+func TestReplaceRemovesStaleTemps(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file.prom")
 	old, young := time.Now().Add(-time.Minute), time.Now().Add(-30*time.Second)
@@ -243,6 +211,6 @@ func TestReplaceSweeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	if slices.Contains(list(t, dir), ".file.prom2") {
-		t.Error("what is debris at any age is left")
+		t.Error("a temporary file that is stale at any age is left")
 	}
 }

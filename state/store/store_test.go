@@ -1,12 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,14 +12,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
 )
 
 // at is where the state is kept in most tests: in dir, written through.
-func at(dir string) Place { return Place{Dir: dir, Runtime: filepath.Join(dir, "none")} }
+func at(dir string) Paths { return Paths{Dir: dir, Runtime: filepath.Join(dir, "none")} }
+
+// noNames returns a cache in which nothing changed.
+func noNames() *state.NameCache { return state.NewNameCache(func() []state.CachedName { return nil }) }
 
 // openDir locks a state directory until the test ends.
 func openDir(t *testing.T, path string) *Dir {
@@ -34,84 +32,6 @@ func openDir(t *testing.T, path string) *Dir {
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
-}
-
-// future is the ledger of a version that is yet to come.
-func future() []byte { return sealed([]byte(magic + "3\nwho knows what")) }
-
-func TestLoad(t *testing.T) {
-	sound := encode(fullLedger())
-	flipped := bytes.Clone(sound)
-	flipped[len(flipped)/2] ^= 0x10
-	file := func(data []byte) func(string) error {
-		return func(path string) error { return os.WriteFile(path, data, 0o600) }
-	}
-	tests := map[string]struct {
-		put   func(path string) error // puts it in the ledger's place
-		want  *state.Ledger
-		aside string // what is appended to its name, if it is kept aside
-	}{
-		"none":                   {put: func(string) error { return nil }, want: &state.Ledger{}},
-		"sound":                  {put: file(sound), want: fullLedger()},
-		"damaged":                {put: file(flipped), aside: ".damaged"},
-		"cut short":              {put: file(sound[:len(sound)-1]), aside: ".damaged"},
-		"empty":                  {put: file(nil), aside: ".damaged"},
-		"another's":              {put: file([]byte("192.168.10.9|laptop\n")), aside: ".damaged"},
-		"newer":                  {put: file(future()), aside: ".newer"},
-		"newer, damaged":         {put: file(append(future(), 0)), aside: ".damaged"},
-		"directory":              {put: func(path string) error { return os.MkdirAll(filepath.Join(path, "kept"), 0o700) }, aside: ".damaged"},
-		"FIFO":                   {put: func(path string) error { return syscall.Mkfifo(path, 0o600) }, aside: ".damaged"},
-		"dangling link":          {put: func(path string) error { return os.Symlink("nowhere", path) }, aside: ".damaged"},
-		"link to a sound":        {put: func(path string) error { return linkTo(path, sound) }, aside: ".damaged"},
-		"larger than any memory": {put: func(path string) error { return sparse(path, 1<<40) }, aside: ".damaged"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			d := openDir(t, t.TempDir())
-			path := filepath.Join(d.path, ledgerName)
-			if err := test.put(path); err != nil {
-				t.Fatal(err)
-			}
-			before := describe(t, path)
-
-			got, err := d.Load()
-			if test.aside == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(test.want, got, sameLedger); diff != "" {
-					t.Errorf("ledger (-want +got):\n%s", diff)
-				}
-				return
-			}
-			aside := path + test.aside
-			if !errors.As(err, new(*LostError)) || !strings.Contains(err.Error(), path+":") || !strings.Contains(err.Error(), aside+": totals start anew") {
-				t.Errorf("got error %q, want one that names %s and %s", err, path, aside)
-			}
-			if diff := cmp.Diff(&state.Ledger{Losses: 1}, got, sameLedger); diff != "" {
-				t.Errorf("ledger in place of what was kept aside (-want +got):\n%s", diff)
-			}
-			if after := describe(t, aside); after != before {
-				t.Errorf("kept aside is %s, in its place was %s", after, before)
-			}
-
-			// It is said once.
-			got, err = d.Load()
-			if err != nil {
-				t.Errorf("the second time: %v", err)
-			}
-			if diff := cmp.Diff(&state.Ledger{}, got, sameLedger); diff != "" {
-				t.Errorf("ledger the second time (-want +got):\n%s", diff)
-			}
-			// And totals go on.
-			if err := d.Save(fullLedger()); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := d.Load(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
 }
 
 // linkTo makes path a link to a file elsewhere.
@@ -156,29 +76,7 @@ func describe(t *testing.T, path string) string {
 	return fs.FormatFileInfo(info)[:len(info.Mode().String())] + " " + content
 }
 
-// TestLoadTwice is about a second damaged ledger: the newer one is what is kept,
-// and nothing accumulates.
-func TestLoadTwice(t *testing.T) {
-	d := openDir(t, t.TempDir())
-	path := filepath.Join(d.path, ledgerName)
-	for _, content := range []string{"the first", "the second"} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := d.Load(); !errors.As(err, new(*LostError)) {
-			t.Fatalf("got error %v, want a LostError", err)
-		}
-		got, err := os.ReadFile(path + ".damaged")
-		if err != nil || string(got) != content {
-			t.Errorf("kept aside is %q (%v), want %q", got, err, content)
-		}
-	}
-	if diff := cmp.Diff([]string{"ledger.damaged", "lock"}, list(t, d.path)); diff != "" {
-		t.Errorf("files in the directory (-want +got):\n%s", diff)
-	}
-}
-
-// list gives the names in a directory.
+// list returns the names in a directory.
 func list(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -194,9 +92,9 @@ func list(t *testing.T, dir string) []string {
 
 func TestSave(t *testing.T) {
 	d := openDir(t, t.TempDir())
-	for run, want := range []*state.Ledger{fullLedger(), {}, ledgerOf(1000)} {
+	for run, want := range []*state.Ledger{throughLedger(), {}, ledgerOf(1000)} {
 		want.Run = uint64(run)
-		if err := d.Save(want); err != nil {
+		if err := d.Save(want, noNames()); err != nil {
 			t.Fatal(err)
 		}
 		got, err := d.Load()
@@ -207,7 +105,7 @@ func TestSave(t *testing.T) {
 			t.Errorf("loaded differs from saved (-want +got):\n%s", diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"checkpoint", "ledger", "lock"}, list(t, d.path)); diff != "" {
+	if diff := cmp.Diff([]string{"instance", "ledger", "ledger.previous", "lock"}, list(t, d.paths.Dir)); diff != "" {
 		t.Errorf("files in the directory (-want +got):\n%s", diff)
 	}
 }
@@ -218,7 +116,7 @@ func TestSavePermissions(t *testing.T) {
 		before := syscall.Umask(umask)
 		d, err := at(dir).Open(time.Minute)
 		if err == nil {
-			err = d.Save(&state.Ledger{})
+			err = d.Save(&state.Ledger{}, noNames())
 			d.Close()
 		}
 		syscall.Umask(before)
@@ -246,26 +144,26 @@ func permissions(t *testing.T, path string) fs.FileMode {
 func TestSaveFails(t *testing.T) {
 	t.Run("a directory in the ledger's place", func(t *testing.T) {
 		d := openDir(t, t.TempDir())
-		path := filepath.Join(d.path, ledgerName)
+		path := filepath.Join(d.paths.Dir, ledgerName)
 		if err := os.MkdirAll(filepath.Join(path, "full"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Save(fullLedger()); err == nil || !strings.Contains(err.Error(), path) {
+		if err := d.Save(throughLedger(), noNames()); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("got error %v, want one that names %s", err, path)
 		}
-		if diff := cmp.Diff([]string{"ledger", "lock"}, list(t, d.path)); diff != "" {
+		if diff := cmp.Diff([]string{"instance", "ledger", "lock"}, list(t, d.paths.Dir)); diff != "" {
 			t.Errorf("files in the directory (-want +got):\n%s", diff)
 		}
 	})
 	t.Run("the state directory is gone", func(t *testing.T) {
 		d := openDir(t, filepath.Join(t.TempDir()))
-		if err := os.RemoveAll(d.path); err != nil {
+		if err := os.RemoveAll(d.paths.Dir); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Save(fullLedger()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), d.path) {
-			t.Errorf("got error %v, want one that names %s", err, d.path)
+		if err := d.Save(throughLedger(), noNames()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), d.paths.Dir) {
+			t.Errorf("got error %v, want one that names %s", err, d.paths.Dir)
 		}
-		if got := describe(t, d.path); got != "nothing" {
+		if got := describe(t, d.paths.Dir); got != "nothing" {
 			t.Errorf("the directory has come back as %s", got)
 		}
 	})
@@ -278,7 +176,7 @@ func TestOpenWaits(t *testing.T) {
 		t.Fatalf("while another one holds it: got error %v, want one about the lock", err)
 	}
 	if _, err := at(dir).Open(0); err == nil || !strings.Contains(err.Error(), "lock "+dir) {
-		t.Fatalf("without patience: got error %v, want one about the lock", err)
+		t.Fatalf("with no time to wait: got error %v, want one about the lock", err)
 	}
 
 	opened := make(chan error)
@@ -369,187 +267,14 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// BenchmarkSave gives what a day of runs every two seconds brings to the disk, in
-// the pages that the kernel counts for this process (proc_pid_io(5)), on clients
-// of whom each loads a page every other minute. What a file system needs for
-// itself comes on top.
-func BenchmarkSave(b *testing.B) {
-	memory := b.TempDir()
-	if err := unix.Mount("tmpfs", memory, "tmpfs", 0, ""); err != nil {
-		b.Fatal(err)
-	}
-	defer unix.Unmount(memory, 0)
-	for _, interval := range []time.Duration{0, time.Minute} {
-		for _, n := range []int{20, 250} {
-			b.Run(fmt.Sprintf("checkpoint-interval=%v/clients=%d", interval, n), func(b *testing.B) {
-				d, err := Place{Dir: b.TempDir(), Runtime: memory, Interval: interval}.Open(0)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer d.Close()
-				random := rand.New(rand.NewPCG(1, 2))
-				l := ledgerOf(n)
-				before := written(b)
-				for b.Loop() {
-					l.Run++
-					l.Uptime += 2 * time.Second
-					for addr, c := range l.Clients {
-						bytes := random.Uint64N(300)
-						if random.IntN(60) == 0 {
-							bytes = random.Uint64N(6 << 20)
-						}
-						c.Total[state.Rx].Bytes += bytes
-						l.Clients[addr] = c
-					}
-					if err := d.Save(l); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(written(b)-before)/float64(b.N)*43200/1e6, "MB/day")
-			})
-		}
-	}
-}
-
-// written is how many bytes this process had the kernel write to a disk.
-func written(b *testing.B) (bytes uint64) {
-	text, err := os.ReadFile("/proc/self/io")
-	if err == nil {
-		_, text, _ := strings.Cut(string(text), "\nwrite_bytes: ")
-		_, err = fmt.Sscan(text, &bytes)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	return bytes
-}
-
-// TestCheckpointSchedule tells when a checkpoint is made.
-func TestCheckpointSchedule(t *testing.T) {
-	const boot, other = "0123456789abcdef0123456789abcdef", "00000000000000000000000000000000"
-	for _, test := range []struct {
-		name     string
-		interval time.Duration
-		boot     string
-		uptime   time.Duration
-		bytes    uint64 // of the client, who had a million when the last one was made
-		want     bool
-	}{
-		{"written through, soon", 0, boot, time.Hour + 10*time.Minute - 1, 1_000_000, false},
-		{"written through, in time", 0, boot, time.Hour + 10*time.Minute, 1_000_000, true},
-		{"soon", time.Minute, boot, time.Hour + time.Minute - 1, 1_000_000, false},
-		{"in time", time.Minute, boot, time.Hour + time.Minute, 1_000_000, true},
-		{"another boot", time.Minute, other, time.Hour + time.Second, 1_000_000, true},
-		{"another time namespace", time.Minute, boot, time.Second, 1_000_000, true},
-		{"at the ceiling", time.Minute, boot, time.Hour + time.Second, 2_000_000, false},
-		{"above the ceiling", time.Minute, boot, time.Hour + time.Second, 2_000_001, true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			place := at(t.TempDir())
-			place.Runtime, place.Interval = t.TempDir(), test.interval
-			ledger := func(boot string, uptime time.Duration, bytes uint64) *state.Ledger {
-				return &state.Ledger{
-					Instant: state.Instant{Boot: boot, Uptime: uptime},
-					Clients: map[netip.Addr]state.Client{laptop: {Tally: state.Tally{Total: [2]state.Traffic{{Bytes: bytes}}}}},
-				}
-			}
-			var found [2]string
-			for i, l := range []*state.Ledger{ledger(boot, time.Hour, 1_000_000), ledger(test.boot, test.uptime, test.bytes)} {
-				d, err := place.Open(0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := d.Load(); err != nil {
-					t.Fatal(err)
-				}
-				if err := d.Save(l); err != nil {
-					t.Fatal(err)
-				}
-				d.Close()
-				found[i] = describe(t, filepath.Join(place.Dir, checkpointName))
-			}
-			if got := found[0] != found[1]; got != test.want {
-				t.Errorf("a checkpoint was made: %v, want %v", got, test.want)
-			}
-		})
-	}
-}
-
-// TestPlace keeps state directories apart, and those together that are the same.
-func TestPlace(t *testing.T) {
-	dir := t.TempDir()
-	link := filepath.Join(dir, "link")
-	for _, err := range []error{os.Mkdir(filepath.Join(dir, "a"), 0o700), os.Mkdir(filepath.Join(dir, "b"), 0o700), os.Symlink("a", link)} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	ledger := func(path string) string {
-		_, volatile := Place{Dir: path, Runtime: "/run/x"}.ledgers()
-		return volatile
-	}
-	a, b := ledger(filepath.Join(dir, "a")), ledger(filepath.Join(dir, "b"))
-	if a == b || !strings.HasPrefix(a, "/run/x/ledger-") {
-		t.Errorf("the ledgers of two directories are %s and %s", a, b)
-	}
-	for _, path := range []string{link, filepath.Join(dir, "b", "..", "a"), filepath.Join(dir, "a") + "/"} {
-		if got := ledger(path); got != a {
-			t.Errorf("the ledger of %s is %s, want %s", path, got, a)
-		}
-	}
-}
-
-// TestPeek looks at what runs leave, and changes nothing.
-func TestPeek(t *testing.T) {
-	place := at(t.TempDir())
-	place.Runtime, place.Interval = t.TempDir(), time.Minute
-	peek := func(want uint64, checkpoint bool) {
-		t.Helper()
-		before := [][]string{list(t, place.Dir), list(t, place.Runtime)}
-		got, err := place.Peek()
-		if err != nil || got.Resets != want || got.Ceilings != checkpoint {
-			t.Errorf("got %v resets in a checkpoint: %v (%v), want %d: %v", got.Resets, got.Ceilings, err, want, checkpoint)
-		}
-		if diff := cmp.Diff(before, [][]string{list(t, place.Dir), list(t, place.Runtime)}); diff != "" {
-			t.Errorf("files (-before +after):\n%s", diff)
-		}
-	}
-	peek(0, false)
-	l := fullLedger()
-	for i := range 3 {
-		place.Interval = time.Duration(i%2) * time.Minute
-		d, err := place.Open(0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Run, l.Resets, l.Uptime = l.Run+1, uint64(i+1), l.Uptime+time.Second
-		if err := d.Save(l); err != nil {
-			t.Fatal(err)
-		}
-		d.Close()
-		peek(l.Resets, false)
-	}
-	path := filepath.Join(place.Dir, ledgerName)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	peek(l.Resets, true)
-	if err := os.Remove(filepath.Join(place.Dir, checkpointName)); err != nil {
-		t.Fatal(err)
-	}
-	if l, err := place.Peek(); l != nil || !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) {
-		t.Errorf("got ledger %v and error %v, want one that names %s", l, err, path)
-	}
-}
-
 // TestSaveRefuses is about a ledger that Load would not take.
 func TestSaveRefuses(t *testing.T) {
 	d := openDir(t, t.TempDir())
 	l := &state.Ledger{Settings: []string{strings.Repeat("x", maxLedger)}}
-	if err := d.Save(l); err == nil || !strings.Contains(err.Error(), filepath.Join(d.path, ledgerName)) {
+	if err := d.Save(l, noNames()); err == nil || !strings.Contains(err.Error(), filepath.Join(d.paths.Dir, ledgerName)) {
 		t.Errorf("got error %v, want one that names the ledger", err)
 	}
-	if diff := cmp.Diff([]string{"lock"}, list(t, d.path)); diff != "" {
+	if diff := cmp.Diff([]string{"instance", "lock"}, list(t, d.paths.Dir)); diff != "" {
 		t.Errorf("files in the directory (-want +got):\n%s", diff)
 	}
 }

@@ -6,98 +6,145 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// facts are what is known of a client, or of several together, as JSON has them
+// now is what is true of an address or of a device at the moment, as JSON has it
 // too. What is nil is not known.
-type facts struct {
-	RxBytes     *uint64  `json:"rx_bytes"`
-	TxBytes     *uint64  `json:"tx_bytes"`
-	RxPackets   *uint64  `json:"rx_packets"`
-	TxPackets   *uint64  `json:"tx_packets"`
+type now struct {
 	RxRate      *float64 `json:"rx_bps"` // bits per second
 	TxRate      *float64 `json:"tx_bps"`
 	Connections *uint64  `json:"connections"`
 	LastSeen    *float64 `json:"last_seen_timestamp_seconds"`
 	Online      *bool    `json:"online"`
-
-	seen time.Time // LastSeen; zero: not known
 }
 
-func factsOf(r *state.Report, c state.ClientReport, o Options) facts {
-	f := traffic(r, c.Total, c.Rate, o)
-	if r.Conntrack != nil {
-		active := uint64(c.Active.Sum())
-		f.Connections = &active
+// amounts are bytes that were moved. What is nil is not known.
+type amounts struct {
+	RxBytes      *uint64 `json:"rx_bytes"`
+	TxBytes      *uint64 `json:"tx_bytes"`
+	LocalRxBytes *uint64 `json:"local_rx_bytes"` // the part whose other end is an address of the networks too
+	LocalTxBytes *uint64 `json:"local_tx_bytes"`
+}
+
+// usage is what is known of a device, or of several together.
+type usage struct {
+	amounts          // ever
+	Current  amounts `json:"current_period"`
+	Previous amounts `json:"previous_period"`
+	now
+}
+
+// addressFacts are what is known of an address.
+type addressFacts struct {
+	RxBytes   *uint64 `json:"rx_bytes"`
+	TxBytes   *uint64 `json:"tx_bytes"`
+	RxPackets *uint64 `json:"rx_packets"`
+	TxPackets *uint64 `json:"tx_packets"`
+	now
+}
+
+func addressFactsOf(r *state.Report, c *state.ClientReport, o Options) addressFacts {
+	f := addressFacts{now: nowOf(r, c.Rate)}
+	if o.Totals {
+		rx, tx := &c.Total[state.Rx], &c.Total[state.Tx]
+		f.RxBytes, f.TxBytes, f.RxPackets, f.TxPackets = &rx.Bytes, &tx.Bytes, &rx.Packets, &tx.Packets
+	}
+	f.tell(r, c.Active, c.ActiveKnown, c.Online, c.Seen)
+	return f
+}
+
+func usageOfDevice(r *state.Report, d *state.DeviceReport, o Options) usage {
+	u := usageOf(r, &d.UsageReport, o)
+	u.tell(r, d.Active, d.ActiveKnown, d.Online, d.Seen)
+	return u
+}
+
+// usageOf returns what was moved, and nothing else.
+func usageOf(r *state.Report, u *state.UsageReport, o Options) usage {
+	sum := usage{now: nowOf(r, u.Rate)}
+	if !o.Totals {
+		return sum
+	}
+	sum.amounts = amountsOf(r, u.Total, u.Local)
+	if !r.PeriodStarts[state.Current].IsZero() {
+		sum.Current = amountsOf(r, u.Current[state.All], u.Current[state.Local])
+		sum.Previous = amountsOf(r, u.Previous[state.All], u.Previous[state.Local])
+	}
+	return sum
+}
+
+func amountsOf(r *state.Report, all, local [2]uint64) amounts {
+	a := amounts{RxBytes: &all[state.Rx], TxBytes: &all[state.Tx]}
+	if r.Local {
+		a.LocalRxBytes, a.LocalTxBytes = &local[state.Rx], &local[state.Tx]
+	}
+	return a
+}
+
+func nowOf(r *state.Report, rate [2]float64) (n now) {
+	if r.Rates {
+		n.RxRate, n.TxRate = &rate[state.Rx], &rate[state.Tx]
+	}
+	return n
+}
+
+func (n *now) tell(r *state.Report, active state.Connections, activeKnown, online bool, seen time.Time) {
+	if r.Conntrack != nil && activeKnown {
+		sum := uint64(active.Sum())
+		n.Connections = &sum
 	}
 	if r.Presence {
-		f.Online = &c.Online
+		n.Online = &online
 	}
-	return f.at(c.Seen)
+	n.LastSeen = timestamp(seen)
 }
 
-func factsOfOther(r *state.Report, o Options) facts {
-	return traffic(r, r.Other.Total, r.Other.Rate, o)
+// timestamp returns the seconds since 1970, nil for the zero time.
+func timestamp(t time.Time) *float64 {
+	if t.IsZero() {
+		return nil
+	}
+	seconds := float64(t.UnixMilli()) / 1000
+	return &seconds
 }
 
-func traffic(r *state.Report, total [2]state.Traffic, rate [2]float64, o Options) facts {
-	var f facts
-	if o.Totals {
-		f.RxBytes, f.TxBytes = &total[state.Rx].Bytes, &total[state.Tx].Bytes
-		f.RxPackets, f.TxPackets = &total[state.Rx].Packets, &total[state.Tx].Packets
+// plus adds up what was moved, and how many connections there are.
+func (u usage) plus(v usage) usage {
+	return usage{
+		amounts:  u.amounts.plus(v.amounts),
+		Current:  u.Current.plus(v.Current),
+		Previous: u.Previous.plus(v.Previous),
+		now: now{
+			RxRate: add(u.RxRate, v.RxRate), TxRate: add(u.TxRate, v.TxRate),
+			Connections: add(u.Connections, v.Connections),
+		},
 	}
-	if r.Rates {
-		f.RxRate, f.TxRate = &rate[state.Rx], &rate[state.Tx]
-	}
-	return f
 }
 
-func (f facts) at(seen time.Time) facts {
-	if !seen.IsZero() {
-		seconds := float64(seen.UnixMilli()) / 1000
-		f.LastSeen, f.seen = &seconds, seen
+func (a amounts) plus(b amounts) amounts {
+	return amounts{
+		RxBytes: add(a.RxBytes, b.RxBytes), TxBytes: add(a.TxBytes, b.TxBytes),
+		LocalRxBytes: add(a.LocalRxBytes, b.LocalRxBytes), LocalTxBytes: add(a.LocalTxBytes, b.LocalTxBytes),
 	}
-	return f
 }
 
-// total adds up all clients and others. Nobody asks when all were last seen.
-func total(r *state.Report, o Options) (sum facts, online int) {
-	sum = traffic(r, [2]state.Traffic{}, [2]float64{}, o)
-	if r.Conntrack != nil {
-		sum.Connections = new(uint64)
-	}
-	for _, c := range r.Clients {
-		sum = sum.plus(factsOf(r, c, o))
-		if c.Online {
-			online++
-		}
-	}
-	if r.Other != nil {
-		sum = sum.plus(factsOfOther(r, o))
-	}
-	sum.LastSeen, sum.seen, sum.Online = nil, time.Time{}, nil
-	return sum, online
-}
+// all returns the bytes of both directions.
+func (a amounts) all() *uint64 { return add(a.RxBytes, a.TxBytes) }
 
-// plus adds up two clients: what is known of one of them is known of both, as
-// each is asked about in the same way.
-func (f facts) plus(g facts) facts {
-	sum := facts{
-		RxBytes: add(f.RxBytes, g.RxBytes), TxBytes: add(f.TxBytes, g.TxBytes),
-		RxPackets: add(f.RxPackets, g.RxPackets), TxPackets: add(f.TxPackets, g.TxPackets),
-		RxRate: add(f.RxRate, g.RxRate), TxRate: add(f.TxRate, g.TxRate),
-		Connections: add(f.Connections, g.Connections),
-		Online:      f.Online,
+// local returns the bytes of both directions that are local.
+func (a amounts) local() *uint64 { return add(a.LocalRxBytes, a.LocalTxBytes) }
+
+// internet returns the bytes of both directions that are not.
+func (a amounts) internet() *uint64 {
+	all, local := a.all(), a.local()
+	if all == nil || local == nil {
+		return nil
 	}
-	if sum.Online == nil || g.Online != nil && *g.Online {
-		sum.Online = g.Online
-	}
-	if f.seen.After(g.seen) {
-		return sum.at(f.seen)
-	}
-	return sum.at(g.seen)
+	rest := *all - min(*all, *local)
+	return &rest
 }
 
 type number interface{ uint64 | float64 }
 
+// add adds up what is known.
 func add[N number](a, b *N) *N {
 	if a == nil {
 		return b

@@ -1,8 +1,8 @@
 package table
 
 import (
+	"slices"
 	"strings"
-	"time"
 	"unicode"
 
 	"golang.org/x/text/width"
@@ -10,9 +10,6 @@ import (
 
 // gap stands between two columns.
 const gap = "  "
-
-// leastName is how narrow names may become before columns are left out, in cells.
-const leastName = 12
 
 // Escape sequences of ECMA-48, 8.3.117.
 const (
@@ -26,80 +23,98 @@ const (
 type grid struct {
 	columns []column
 	color   bool
-	rows    [][]string // without the titles; the last one is the total
-	widths  []int      // of the columns, in cells
+	rows    []row // without the titles
+	widths  []int // of the columns, in cells
 }
 
-func (g *grid) add(l line, now time.Time) {
-	var row []string
+type row struct {
+	line
+	cells []string
+}
+
+func (g *grid) add(l line) {
+	r := row{line: l}
 	for _, c := range g.columns {
-		row = append(row, c.cell(l, now))
+		r.cells = append(r.cells, c.cell(&l))
 	}
-	g.rows = append(g.rows, row)
+	g.rows = append(g.rows, r)
 }
 
 // fit works out how wide the columns are, and reports whether a line is no wider
-// than limit. Names are cut for that.
+// than limit, 0 being none. Columns that may be cut are cut for that, those on the
+// right first; names become as narrow as it takes.
 func (g *grid) fit(limit int) bool {
 	g.widths = make([]int, len(g.columns))
-	line := -len(gap)
+	excess := -limit - len(gap)
 	for i, c := range g.columns {
 		g.widths[i] = cells(c.title)
-		for _, row := range g.rows {
-			g.widths[i] = max(g.widths[i], cells(row[i]))
+		for _, r := range g.rows {
+			g.widths[i] = max(g.widths[i], cells(r.cells[i]))
 		}
-		line += len(gap) + g.widths[i]
+		excess += len(gap) + g.widths[i]
 	}
-	if limit == 0 || line <= limit {
+	if limit == 0 {
 		return true
 	}
-	room := g.widths[0] - (line - limit)
-	g.widths[0] = max(room, 1)
-	return room >= leastName
+	for i, c := range slices.Backward(g.columns) {
+		if c.least > 0 {
+			cut := max(0, min(excess, g.widths[i]-c.least))
+			g.widths[i] -= cut
+			excess -= cut
+		}
+	}
+	if excess <= 0 {
+		return true
+	}
+	g.widths[0] = max(1, g.widths[0]-excess)
+	return false
 }
 
 func (g *grid) write(to *strings.Builder) {
-	var titles []string
+	titles := row{line: line{kind: totalLine}}
 	for _, c := range g.columns {
-		titles = append(titles, c.title)
+		titles.cells = append(titles.cells, c.title)
 	}
-	g.writeRow(to, titles, bold)
-	for i, row := range g.rows {
-		style := ""
-		if i == len(g.rows)-1 {
-			style = bold
-		}
-		g.writeRow(to, row, style)
+	for _, r := range slices.Insert(slices.Clone(g.rows), 0, titles) {
+		g.writeRow(to, r)
 	}
 }
 
-func (g *grid) writeRow(to *strings.Builder, row []string, style string) {
-	for i, text := range row {
+func (g *grid) writeRow(to *strings.Builder, r row) {
+	for i, text := range r.cells {
 		if i > 0 {
 			to.WriteString(gap)
 		}
-		if i == 0 {
-			text = cut(text, g.widths[0])
-		}
-		padding := strings.Repeat(" ", max(0, g.widths[i]-cells(text)))
+		text = cut(text, g.widths[i])
+		padding := strings.Repeat(" ", g.widths[i]-cells(text))
 		if g.columns[i].right {
 			text = padding + text
-		} else if i < len(row)-1 {
+		} else if i < len(r.cells)-1 {
 			text += padding
 		}
-		to.WriteString(g.styled(text, g.columns[i].style(row[i], style)))
+		if style := g.columns[i].style(&r.line); g.color && style != "" && text != "" {
+			text = style + text + reset
+		}
+		to.WriteString(text)
 	}
 	to.WriteByte('\n')
 }
 
-func (g *grid) styled(text, style string) string {
-	if !g.color || style == "" || text == "" {
-		return text
+// style returns that of the cell of a line, empty for none.
+func (c column) style(l *line) string {
+	switch {
+	case l.kind == totalLine:
+		return bold
+	case c.status && l.Online != nil && *l.Online:
+		return green
+	case l.kind == addressLine, c.status && l.Online != nil:
+		return faint
+	default:
+		return ""
 	}
-	return style + text + reset
 }
 
-// cells gives how much of a line a text takes.
+// cells returns how much of a line a text takes.
 func cells(text string) (n int) {
 	for _, r := range text {
 		n += cellsOf(r)
@@ -107,7 +122,7 @@ func cells(text string) (n int) {
 	return n
 }
 
-// cellsOf gives the width of a character that can be seen (Unicode Standard
+// cellsOf returns the width of a character that can be seen (Unicode Standard
 // Annex 11). Marks, and the vowels and finals of Korean, stand in the cell of the
 // character before.
 func cellsOf(r rune) int {
@@ -122,7 +137,7 @@ func cellsOf(r rune) int {
 	}
 }
 
-// cut makes a text no wider than limit.
+// cut returns a text that is no wider than limit.
 func cut(text string, limit int) string {
 	if cells(text) <= limit {
 		return text

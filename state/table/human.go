@@ -27,7 +27,7 @@ func count(n *uint64) string {
 	return strconv.FormatUint(*n, 10)
 }
 
-// scaled gives three digits and a unit with its SI prefix.
+// scaled returns three digits and a unit with its SI prefix.
 func scaled(v float64, unit string) string {
 	prefixes := []string{"", "k", "M", "G", "T", "P", "E"}
 	// What rounds to 1000 is 1 of the next prefix.
@@ -45,7 +45,7 @@ func scaled(v float64, unit string) string {
 	return fmt.Sprintf("%.*f %s%s", digits, v, prefixes[0], unit)
 }
 
-// ago says how long ago something was.
+// ago tells how long ago something was.
 func ago(then, now time.Time) string {
 	age := now.Sub(then)
 	switch {

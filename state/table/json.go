@@ -7,48 +7,101 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// document is a report in JSON. Its fields are named like the metrics; what is
-// not known is null.
+// document is a report in JSON, in base units. Its fields are named like the
+// metrics and their labels; what is not known is null.
 type document struct {
-	Timestamp float64  `json:"timestamp_seconds"`
-	Clients   []client `json:"clients"` // in the order of the table
-	Other     *facts   `json:"other"`
-	Total     facts    `json:"total"`
+	Timestamp   *float64     `json:"timestamp_seconds"`
+	PeriodStart *float64     `json:"period_start_timestamp_seconds"`
+	Devices     []jsonDevice `json:"devices"` // in the order of the table
+	Other       *jsonOther   `json:"other"`
+	Total       usage        `json:"total"`
 }
 
-type client struct {
-	Client    *string `json:"client"`
+type jsonDevice struct {
+	Device string  `json:"device"`
+	Client *string `json:"client"`
+	IP     *string `json:"ip"`
+	Source string  `json:"source"`
+	usage
+	FirstSeen *float64      `json:"first_seen_timestamp_seconds"`
+	Addresses []jsonAddress `json:"addresses"`
+}
+
+// jsonOther is of all who have no series of their own, with the addresses of their
+// devices that have one.
+type jsonOther struct {
+	usage
+	Addresses []jsonAddress `json:"addresses"`
+}
+
+type jsonAddress struct {
 	IP        string  `json:"ip"`
+	Client    *string `json:"client"`
 	MAC       *string `json:"mac"`
 	Interface *string `json:"interface"`
 	Source    string  `json:"source"`
-	facts
+	addressFacts
 }
 
-// WriteJSON shows a report as JSON; the width and the colours say nothing there.
+// WriteJSON shows a report as JSON. Of the options the order and Totals count: all
+// addresses are there.
 func WriteJSON(w io.Writer, r *state.Report, o Options) error {
-	d := document{Timestamp: float64(r.Wall.UnixMilli()) / 1000, Clients: []client{}}
-	for _, device := range devices(r, o) {
-		for _, c := range device.clients {
-			row := client{IP: c.Addr.String(), Source: string(c.NameSource), facts: factsOf(r, c, o)}
-			if c.NameSource != state.FromNone {
-				row.Client = &c.Name
-			}
-			if mac := c.MAC.String(); mac != "" {
-				row.MAC = &mac
-			}
-			if c.Interface != "" {
-				row.Interface = &c.Interface
-			}
-			d.Clients = append(d.Clients, row)
+	devices, others := devices(r, o)
+	d := document{
+		Timestamp:   timestamp(r.Wall),
+		PeriodStart: timestamp(r.PeriodStarts[state.Current]),
+		Devices:     []jsonDevice{},
+	}
+	for _, device := range devices {
+		j := jsonDevice{
+			Device:    device.ID.String(),
+			Client:    knownName(device.Name, device.NameSource),
+			Source:    string(device.NameSource),
+			usage:     device.usage,
+			FirstSeen: timestamp(device.FirstSeen),
+			Addresses: jsonAddresses(device.addresses),
 		}
+		if device.Addr.IsValid() {
+			j.IP = known(device.Addr.String())
+		}
+		d.Devices = append(d.Devices, j)
 	}
-	if r.Other != nil {
-		other := factsOfOther(r, o)
-		d.Other = &other
+	if others != nil {
+		d.Other = &jsonOther{others.usage, jsonAddresses(others.addresses)}
 	}
-	d.Total, _ = total(r, o)
+	d.Total, _ = total(r, devices, others, o)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(d)
+}
+
+func jsonAddresses(addresses []address) []jsonAddress {
+	all := []jsonAddress{}
+	for _, a := range addresses {
+		all = append(all, jsonAddress{
+			IP:           a.Addr.String(),
+			Client:       knownName(a.Name, a.NameSource),
+			MAC:          known(a.MAC.String()),
+			Interface:    known(a.Interface),
+			Source:       string(a.NameSource),
+			addressFacts: a.addressFacts,
+		})
+	}
+	return all
+}
+
+// known returns a text, nil if it is empty.
+func known(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// knownName returns a name, nil if nobody gave one.
+func knownName(name string, source state.NameSource) *string {
+	if source == state.FromNone {
+		return nil
+	}
+	return known(name)
 }

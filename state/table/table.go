@@ -3,10 +3,8 @@
 package table
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -16,110 +14,228 @@ import (
 
 // Options say how a Report is to be shown.
 type Options struct {
-	Sort   Sort // of the devices; the addresses of one stay together
-	Width  int  // of a line, in cells; 0: as wide as it comes
-	Color  bool
-	Totals bool // whether the totals are known, which a Report does not tell
+	Sort      Sort // of the devices
+	Addresses bool // whether the addresses of a device have lines of their own, below its
+	Width     int  // of a line, in cells; 0: as wide as it comes
+	Color     bool
+	Totals    bool // whether the totals are known, which a Report does not tell
 }
 
 // unknown stands in a cell for what is not known.
 const unknown = "-"
 
-// line is a line of the table: a client, a device, or a sum.
-type line struct {
-	name, addr string
-	facts
-	status string
-}
-
-// A column shows one thing. Those of the lowest rank go first where a terminal
-// is too narrow for all.
-type column struct {
-	title string
-	rank  int
-	right bool // aligned
-	cell  func(l line, now time.Time) string
-}
-
-// The ranks of columns that the layout knows.
-const (
-	rankAddr = 6
-	rankLast = 8 // that of columns that stay
-)
-
-var columns = []column{
-	{"name", rankLast, false, func(l line, _ time.Time) string { return l.name }},
-	{"address", rankAddr, false, func(l line, _ time.Time) string { return l.addr }},
-	{"download", rankLast, true, func(l line, _ time.Time) string { return rate(l.RxRate) }},
-	{"upload", 7, true, func(l line, _ time.Time) string { return rate(l.TxRate) }},
-	{"received", 4, true, func(l line, _ time.Time) string { return size(l.RxBytes) }},
-	{"sent", 3, true, func(l line, _ time.Time) string { return size(l.TxBytes) }},
-	{"connections", 2, true, func(l line, _ time.Time) string { return count(l.Connections) }},
-	{"last seen", 1, true, func(l line, now time.Time) string { return ago(l.seen, now) }},
-	{"status", 5, false, func(l line, _ time.Time) string { return l.status }},
-}
-
-// style gives that of a cell in a row that has one itself, or none.
-func (c column) style(text, row string) string {
-	switch {
-	case c.title == "status" && text == "online":
-		return green
-	case c.title == "status" && text == "offline":
-		return faint
-	default:
-		return row
-	}
-}
-
-// Write shows a report as a table: a line for each address, IPv6 ones below the
-// IPv4 ones of their device, which its name stands beside once; at the end all
-// others, and the total. Where the width does not do for the addresses, a device
-// has one line.
+// Write shows a report as a table: a line for each device, then what all others
+// moved, and the sum. Where the width does not do for all columns, those stay that
+// tell most.
 func Write(w io.Writer, r *state.Report, o Options) error {
-	var text strings.Builder
-	devices := devices(r, o)
-	for rank := 0; ; rank++ {
-		shown := slices.DeleteFunc(slices.Clone(columns), func(c column) bool { return c.rank <= rank })
-		g := grid{columns: shown, color: o.Color}
-		for _, l := range lines(r, devices, rank < rankAddr, o) {
-			g.add(l, r.Wall)
+	devices, others := devices(r, o)
+	all := columns(r, o)
+	var ranks []rank
+	var best grid
+	for next := range leastRank + 1 {
+		wanted := append(slices.Clone(ranks), next)
+		g := grid{color: o.Color}
+		g.columns = slices.DeleteFunc(slices.Clone(all), func(c column) bool { return !slices.Contains(wanted, c.rank) })
+		for _, l := range lines(r, devices, others, o, slices.Contains(wanted, addrRank(o))) {
+			g.add(l)
 		}
-		if g.fit(o.Width) || rank == rankLast-1 {
-			g.write(&text)
-			break
+		if g.fit(o.Width) || next == 0 {
+			ranks, best = wanted, g
 		}
 	}
+	var text strings.Builder
+	best.write(&text)
 	_, err := io.WriteString(w, text.String())
 	return err
 }
 
-// lines gives what is in the table.
-func lines(r *state.Report, devices []device, byAddr bool, o Options) []line {
+// rank is the place of columns in the order in which they are chosen.
+type rank int
+
+// The ranks. Columns of the same are shown together or not at all.
+const (
+	rankAlways rank = iota // whatever the width
+	rankFirst
+	rankUpload
+	rankPeriod
+	rankParts
+	rankSeen
+	rankAddr
+	rankStatus
+	rankConnections
+	rankTotals
+	leastRank = rankTotals
+)
+
+// addrRank is the rank of addresses: who asks for them needs to see them first.
+func addrRank(o Options) rank {
+	if o.Addresses {
+		return rankFirst
+	}
+	return rankAddr
+}
+
+// How narrow names and addresses may become before columns are left out, in cells.
+// An IPv4 address is not longer.
+const (
+	leastName = 12
+	leastAddr = 15
+)
+
+// column shows one thing of each line.
+type column struct {
+	title  string
+	rank   rank
+	right  bool // aligned
+	least  int  // how narrow it may become if it does not fit, in cells; 0: it is never cut
+	status bool // its colour tells who is online
+	cell   func(*line) string
+}
+
+// columns returns all columns that there can be.
+func columns(r *state.Report, o Options) []column {
+	leastAddr := leastAddr
+	if o.Addresses {
+		leastAddr = 0
+	}
+	all := []column{
+		{title: "name", rank: rankAlways, least: leastName, cell: func(l *line) string { return l.name }},
+		{title: "address", rank: addrRank(o), least: leastAddr, cell: func(l *line) string { return l.addr }},
+		{title: "download", rank: rankAlways, right: true, cell: func(l *line) string { return rate(l.RxRate) }},
+		{title: "upload", rank: rankUpload, right: true, cell: func(l *line) string { return rate(l.TxRate) }},
+		{title: periodTitle(r), rank: rankPeriod, right: true, cell: func(l *line) string { return l.ofPeriod(amounts.all) }},
+	}
+	if hasLocal(r) {
+		all = append(all,
+			column{title: "internet", rank: rankParts, right: true, cell: func(l *line) string { return l.ofPeriod(amounts.internet) }},
+			column{title: "local", rank: rankParts, right: true, cell: func(l *line) string { return l.ofPeriod(amounts.local) }})
+	}
+	return append(all,
+		column{title: "received", rank: rankTotals, right: true, cell: func(l *line) string { return size(l.rxBytes) }},
+		column{title: "sent", rank: rankTotals, right: true, cell: func(l *line) string { return size(l.txBytes) }},
+		column{title: "connections", rank: rankConnections, right: true, cell: func(l *line) string { return count(l.Connections) }},
+		column{title: "last seen", rank: rankSeen, right: true, status: true, cell: func(l *line) string { return l.seen }},
+		column{title: "status", rank: rankStatus, status: true, cell: func(l *line) string { return l.status }})
+}
+
+// periodTitle names the current period: a month, wherever it begins.
+func periodTitle(r *state.Report) string {
+	start := r.PeriodStarts[state.Current]
+	if start.IsZero() || start.Day() == 1 {
+		return "this month"
+	}
+	return "since " + start.Format("2 Jan")
+}
+
+// hasLocal reports whether anything stayed within the networks: in a single LAN,
+// nothing that is forwarded does.
+func hasLocal(r *state.Report) bool {
+	moved := func(u *state.UsageReport) bool { return u.Local != [2]uint64{} }
+	return r.Local && (slices.ContainsFunc(r.Devices, func(d state.DeviceReport) bool { return moved(&d.UsageReport) }) ||
+		r.OtherDevice != nil && moved(r.OtherDevice))
+}
+
+// line is a line of the table: a device, one of its addresses, or a sum.
+type line struct {
+	now
+	name, addr       string
+	rxBytes, txBytes *uint64 // ever
+	period           amounts
+	seen, status     string
+	kind             kind
+}
+
+// kind is what a line is of.
+type kind uint8
+
+// The kinds.
+const (
+	deviceLine kind = iota
+	addressLine
+	totalLine
+)
+
+// ofPeriod returns a part of what was moved in the current period. That of a single
+// address is not told, as a device may have had it for a part of the time.
+func (l *line) ofPeriod(part func(amounts) *uint64) string {
+	if l.kind == addressLine {
+		return ""
+	}
+	return size(part(l.period))
+}
+
+// lines returns what is in the table. Without a column for addresses, who has no
+// name goes by address.
+func lines(r *state.Report, devices []device, others *device, o Options, withAddr bool) []line {
 	var lines []line
-	for _, d := range devices {
-		if !byAddr {
-			lines = append(lines, line{name: d.clients[0].Name, facts: d.facts, status: status(d.Online)})
-			continue
-		}
-		name := ""
-		for _, c := range d.clients {
-			l := line{addr: c.Addr.String(), facts: factsOf(r, c, o)}
-			l.status = status(l.Online)
-			if c.Name != name {
-				name, l.name = c.Name, c.Name
+	for i := range devices {
+		d := &devices[i]
+		l := usageLine(d.usage)
+		l.name, l.addr = d.Name, d.addressCell(o)
+		if d.NameSource == state.FromNone && !withAddr {
+			l.name = d.ID.String()
+			if d.Addr.IsValid() {
+				l.name = d.Addr.String()
 			}
-			lines = append(lines, l)
+		}
+		l.seen, l.status = ago(d.Seen, r.Wall), status(d.usage.Online)
+		lines = append(lines, l)
+		if o.Addresses && withAddr && len(d.addresses) > 1 {
+			lines = append(lines, addressLines(d, r.Wall)...)
 		}
 	}
-	if r.Other != nil {
-		lines = append(lines, line{name: "other", facts: factsOfOther(r, o), status: unknown})
+	if others != nil {
+		l := usageLine(others.usage)
+		l.name = state.OtherName
+		lines = append(lines, l)
+		if o.Addresses && withAddr {
+			lines = append(lines, addressLines(others, r.Wall)...)
+		}
 	}
-	sum, online := total(r, o)
-	last := line{name: "total", addr: plural(len(r.Clients), "address", "addresses"), facts: sum, status: unknown}
+	sum, online := total(r, devices, others, o)
+	last := usageLine(sum)
+	last.name, last.addr, last.kind = "total", plural(len(devices), "device", "devices"), totalLine
 	if r.Presence {
 		last.status = fmt.Sprintf("%d online", online)
 	}
 	return append(lines, last)
+}
+
+func usageLine(u usage) line {
+	return line{now: u.now, rxBytes: u.RxBytes, txBytes: u.TxBytes, period: u.Current, seen: unknown, status: unknown}
+}
+
+// addressCell returns the address of a device, and how many others it has.
+func (d *device) addressCell(o Options) string {
+	n := len(d.addresses)
+	switch {
+	case o.Addresses && n > 1:
+		return plural(n, "address", "addresses")
+	case !d.Addr.IsValid():
+		return unknown
+	case n > 1:
+		return fmt.Sprintf("%v +%d", d.Addr, n-1)
+	default:
+		return d.Addr.String()
+	}
+}
+
+// addressLines returns a line for each address of a device, with its name if that
+// is another one than the device's.
+func addressLines(d *device, wall time.Time) []line {
+	var lines []line
+	for i := range d.addresses {
+		a := &d.addresses[i]
+		l := line{
+			now: a.now, addr: a.Addr.String(), rxBytes: a.RxBytes, txBytes: a.TxBytes,
+			seen: ago(a.Seen, wall), status: status(a.now.Online), kind: addressLine,
+		}
+		if a.Name != d.Name {
+			l.name = "  " + a.Name
+		}
+		lines = append(lines, l)
+	}
+	return lines
 }
 
 func status(online *bool) string {
@@ -138,94 +254,4 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprint(n, " ", many)
-}
-
-// device is the clients that have one MAC, or one that has none.
-type device struct {
-	clients []state.ClientReport // sorted by address, never none
-	facts                        // of all of them together
-}
-
-// devices gives those of a report in the order that is asked for.
-func devices(r *state.Report, o Options) []device {
-	type key struct {
-		mac  state.MAC
-		addr netip.Addr // of a device without a MAC
-	}
-	index := make(map[key]int)
-	var all []device
-	for _, c := range r.Clients {
-		k := key{mac: c.MAC}
-		if c.MAC.IsZero() {
-			k.addr = c.Addr
-		}
-		i, ok := index[k]
-		if !ok {
-			i = len(all)
-			index[k] = i
-			all = append(all, device{})
-		}
-		all[i].clients = append(all[i].clients, c)
-		all[i].facts = all[i].plus(factsOf(r, c, o))
-	}
-	slices.SortStableFunc(all, func(a, b device) int {
-		return cmp.Or(o.Sort.compare(a, b), Traffic.compare(a, b), a.clients[0].Addr.Compare(b.clients[0].Addr))
-	})
-	return all
-}
-
-// Sort is an order of devices: a value of the flag --sort.
-type Sort string
-
-// The orders: what is most, or most recent, comes first, names and addresses by
-// what they begin with.
-const (
-	Traffic     Sort = "traffic" // the rates of both directions, then their totals
-	Download    Sort = "download"
-	Upload      Sort = "upload"
-	Total       Sort = "total"
-	Connections Sort = "connections"
-	Seen        Sort = "seen"
-	Name        Sort = "name"
-	Address     Sort = "address"
-)
-
-// Sorts gives all orders.
-func Sorts() []Sort {
-	return []Sort{Traffic, Download, Upload, Total, Connections, Seen, Name, Address}
-}
-
-func (s Sort) compare(a, b device) int {
-	switch s {
-	case Download:
-		return compare(b.RxRate, a.RxRate)
-	case Upload:
-		return compare(b.TxRate, a.TxRate)
-	case Total:
-		return compare(add(b.RxBytes, b.TxBytes), add(a.RxBytes, a.TxBytes))
-	case Connections:
-		return compare(b.Connections, a.Connections)
-	case Seen:
-		return b.seen.Compare(a.seen)
-	case Name:
-		return strings.Compare(strings.ToLower(a.clients[0].Name), strings.ToLower(b.clients[0].Name))
-	case Address:
-		return a.clients[0].Addr.Compare(b.clients[0].Addr)
-	default:
-		return cmp.Or(compare(add(b.RxRate, b.TxRate), add(a.RxRate, a.TxRate)), Total.compare(a, b))
-	}
-}
-
-// compare puts what is not known below everything.
-func compare[N number](a, b *N) int {
-	switch {
-	case a != nil && b != nil:
-		return cmp.Compare(*a, *b)
-	case a != nil:
-		return 1
-	case b != nil:
-		return -1
-	default:
-		return 0
-	}
 }

@@ -14,28 +14,19 @@ import (
 // flowtable has packets pass the forward chain by. It is said that they do, and what
 // is counted is what comes that way.
 func flowtable(t *testing.T) {
-	build(t, `
-		wan
-		host laptop
-		cable laptop lan
-		lan lan 10
-		address laptop eth0 10
-		nft -f - <<-EOF_NFT
-			table inet filter {
-				flowtable f {
-					hook ingress priority filter
-					devices = { lan, wan }
-				}
-				counter tx { }
-				counter rx { }
-				chain forward {
-					type filter hook forward priority filter; policy accept;
-					ip saddr 192.168.10.100 counter name tx
-					ip daddr 192.168.10.100 counter name rx
-					meta l4proto { tcp, udp } flow add @f
-				}
+	home(t)
+	lab.Nft(t, `
+		table inet filter {
+			flowtable f { hook ingress priority filter; devices = { lan, wan }; }
+			counter tx { }
+			counter rx { }
+			chain forward {
+				type filter hook forward priority filter; policy accept;
+				ip saddr 192.168.10.100 counter name tx
+				ip daddr 192.168.10.100 counter name rx
+				meta l4proto { tcp, udp } flow add @f
 			}
-		EOF_NFT`)
+		}`)
 	laptop := client("laptop", 10)
 	x := exporter{dir: t.TempDir(), flags: []string{"--interface=lan"}}
 	x.run(t, "a flowtable lets packets pass uncounted")
@@ -63,6 +54,56 @@ func flowtable(t *testing.T) {
 			t.Errorf("%s: %d of %d bytes passed the forward chain: there was no flowtable at work", direction, forwarded, truth)
 		}
 	}
+}
+
+// idleFlowtables are there, and no packet can take them: they are no cause to complain,
+// and every byte is counted.
+func idleFlowtables(t *testing.T) {
+	for name, ruleset := range map[string]string{
+		"no rule adds to it": `
+			table inet idle {
+				flowtable f { hook ingress priority filter; devices = { lan, wan }; }
+			}`,
+		"without devices": `
+			table inet idle {
+				flowtable f { hook ingress priority filter; }
+				chain forward {
+					type filter hook forward priority filter
+					meta l4proto { tcp, udp } flow add @f
+				}
+			}`,
+		"dormant": `
+			table inet idle {
+				flags dormant
+				flowtable f { hook ingress priority filter; devices = { lan, wan }; }
+				chain forward {
+					type filter hook forward priority filter
+					meta l4proto { tcp, udp } flow add @f
+				}
+			}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab.Namespace(t, func(t *testing.T) {
+				home(t)
+				lab.Nft(t, ruleset)
+				x := counts(t, pairs{{client("laptop", 10), server}}, "lan")
+				if got := x.values["network_metrics_exporter_flowtable_active"]; got != 0 {
+					t.Errorf("network_metrics_exporter_flowtable_active is %v, want 0", got)
+				}
+			})
+		})
+	}
+}
+
+// home has a client on lan, and the server on wan.
+func home(t *testing.T) {
+	t.Helper()
+	build(t, `
+		wan
+		host laptop
+		cable laptop lan
+		lan lan 10
+		address laptop eth0 10`)
 }
 
 // namedCounter gives the bytes of a counter of table inet filter.

@@ -48,25 +48,31 @@ func TestKernels(t *testing.T) {
 					name string
 					test func(*testing.T)
 				}{
-					{"main job", mainJob},
-					{"several LANs", severalLANs},
-					{"VLANs", vlans},
-					{"VLAN-aware bridge", vlanAwareBridge},
-					{"bonding", bonding},
-					{"macvlan", macvlan},
-					{"WireGuard", wireGuard},
-					{"WireGuard peers", wireGuardPeers},
-					{"PPP", ppp},
-					{"flowtable", flowtable},
+					{"main job", inNamespace(mainJob)},
+					{"several LANs", inNamespace(severalLANs)},
+					{"VLANs", inNamespace(vlans)},
+					{"VLAN-aware bridge", inNamespace(vlanAwareBridge)},
+					{"bonding", inNamespace(bonding)},
+					{"macvlan", inNamespace(macvlan)},
+					{"WireGuard", inNamespace(wireGuard)},
+					{"WireGuard peers", inNamespace(wireGuardPeers)},
+					{"PPP", inNamespace(ppp)},
+					{"flowtable", inNamespace(flowtable)},
+					{"idle flowtables", idleFlowtables},
 				} {
-					t.Run(test.name, func(t *testing.T) { lab.Namespace(t, test.test) })
+					t.Run(test.name, test.test)
 				}
 			})
 		})
 	}
 }
 
-// server is what the scripts call wan.
+// inNamespace gives a test that runs in namespaces of its own.
+func inNamespace(test func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) { lab.Namespace(t, test) }
+}
+
+// server is who the function wan connects.
 var server = host("server", "203.0.113.2", "2001:db8::2")
 
 func host(name, ipv4, ipv6 string) *lab.Host {
@@ -93,22 +99,21 @@ func mainJob(t *testing.T) {
 		host laptop
 		cable laptop lan-laptop
 		ip link set lan-laptop master br-lan
-		address laptop eth0 10
-		nft -f - <<-EOF_NFT
-			table inet filter {
-				chain forward {
-					type filter hook forward priority filter; policy drop;
-					ct state established,related accept
-					iifname br-lan accept
-				}
+		address laptop eth0 10`)
+	lab.Nft(t, `
+		table inet filter {
+			chain forward {
+				type filter hook forward priority filter; policy drop;
+				ct state established,related accept
+				iifname br-lan accept
 			}
-			table ip nat {
-				chain postrouting {
-					type nat hook postrouting priority srcnat; policy accept;
-					oifname wan masquerade
-				}
+		}
+		table ip nat {
+			chain postrouting {
+				type nat hook postrouting priority srcnat; policy accept;
+				oifname wan masquerade
 			}
-		EOF_NFT`)
+		}`)
 	counts(t, pairs{{client("laptop", 10), server}}, "br-lan")
 }
 
@@ -268,10 +273,11 @@ type pair struct{ from, to *lab.Host }
 type pairs []pair
 
 // counts has pairs of hosts exchange packets, and the program count as many bytes for
-// the clients among them as their sockets sent and received, with the headers.
-func counts(t *testing.T, exchanges pairs, interfaces ...string) {
+// the clients among them as their sockets sent and received, with the headers. It gives
+// what the last run published.
+func counts(t *testing.T, exchanges pairs, interfaces ...string) *exporter {
 	t.Helper()
-	x := exporter{dir: t.TempDir()}
+	x := &exporter{dir: t.TempDir()}
 	for _, name := range interfaces {
 		x.flags = append(x.flags, "--interface="+name)
 	}
@@ -288,6 +294,7 @@ func counts(t *testing.T, exchanges pairs, interfaces ...string) {
 	if diff := cmp.Diff(want, x.totals); diff != "" {
 		t.Errorf("bytes (-want +got):\n%s", diff)
 	}
+	return x
 }
 
 // totals are bytes by direction and address: "tx 192.168.10.100".
@@ -313,8 +320,8 @@ func (c totals) add(network string, from, to *lab.Host, bytes uint64) {
 type exporter struct {
 	dir    string
 	flags  []string
-	totals totals // as published by the last run, without those of 0
-	values map[string]float64
+	totals totals             // as published by the last run, without those of 0
+	values map[string]float64 // gauges without labels, as published by the last run
 }
 
 // run takes a sample, which says lines that hold these texts, and no others.

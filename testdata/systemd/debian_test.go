@@ -170,8 +170,10 @@ func TestDebian(t *testing.T) {
 				{"exposure", onlineExposure},
 				{"restart", restart},
 				{"stop", stopAndStart},
+				{"stop of a run", stopOfRun},
 				{"reboot", reboot},
 				{"power cut", powerCut},
+				{"without a clock", withoutClock},
 				{"remove and purge", removeAndPurge},
 			} {
 				start := time.Now()
@@ -219,31 +221,111 @@ func onlineExposure(t *testing.T, r *router) {
 	}
 }
 
-// reboot loses nothing.
+// holdRun has a run wait for the lock: it is at work when this returns, and would be
+// for a while. What holds the lock is stopped by nothing but a power cut.
+func (r *router) holdRun(t *testing.T) {
+	t.Helper()
+	r.run(t, "systemd-run", "--quiet", "--collect", "--property=DefaultDependencies=no",
+		"flock", "/var/lib/network-metrics-exporter/lock", "sleep", "10")
+	r.until(t, "a run waits for the lock", func() bool {
+		return r.output("systemctl", "is-active", service) == "activating\n"
+	})
+}
+
+// stopOfRun stops a run that is at work.
+func stopOfRun(t *testing.T, r *router) {
+	r.holdRun(t)
+	r.run(t, "systemctl", "stop", timer, service)
+	if state := r.output("systemctl", "is-active", service); state != "inactive\n" {
+		t.Errorf("a run that was stopped is %s", state)
+	}
+	r.until(t, "the last sample is over", func() bool { return r.output("systemctl", "is-active", stop) == "inactive\n" })
+	r.running(t)
+	r.run(t, "systemctl", "start", timer)
+	r.samples(t, 1)
+	r.journal(t) // that the lock was held
+}
+
+// running expects that no unit of the machine has failed.
+func (r *router) running(t *testing.T) {
+	t.Helper()
+	if state := r.output("systemctl", "is-system-running"); state != "running\n" {
+		t.Errorf("the machine is %s%s", state, r.output("systemctl", "--failed", "--no-pager"))
+	}
+}
+
+// reboot loses nothing, also where a run is at work when the machine goes down. At boot
+// the timer comes before the LAN.
 func reboot(t *testing.T, r *router) {
 	before := r.served(t)
+	r.holdRun(t)
 	r.shutDown(t)
 	r.boot(t)
 	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
 	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
 		t.Errorf("a reboot took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
 	}
+	if failed := r.output("journalctl", "--quiet", "--no-pager", "--boot=-1", "--grep=Failed with result", "--unit="+service); failed != "" {
+		t.Errorf("when the machine went down:\n%s", failed)
+	}
+	r.until(t, "the laptop is seen", func() bool {
+		return r.published(t)[`client_status{client="laptop",ip="192.168.10.100"}`] == 1
+	})
+	r.says(t, `msg="neighbor fails"`, `msg="neighbor works again"`)
 }
 
-// removeAndPurge removes the package, and then what it left.
+// withoutClock is a power cut between two checkpoints, after which a clock without a
+// battery says 1970, until NTP sets it.
+func withoutClock(t *testing.T, r *router) {
+	const slack = 1 << 20 // what a checkpoint's total may say too much
+	r.startLAN(t)
+	r.set(t, "CHECKPOINT=--checkpoint-interval=60s")
+	r.samples(t, 2)
+	want := r.published(t)[tx] + r.send(t)
+	r.until(t, "what the laptop sent is counted", func() bool { return r.published(t)[tx] == want })
+	before := r.published(t)
+
+	r.cutPower(t)
+	r.machine.(*debian).bootAt(t, "1970-01-01")
+	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
+	r.samples(t, 2)
+	if at := r.lastRun(t); at > before["network_metrics_exporter_last_run_timestamp_seconds"] {
+		t.Fatalf("a run at %v: the clock is right", at)
+	}
+	r.run(t, "date", "--utc", fmt.Sprint("--set=@", time.Now().Unix()))
+	r.until(t, "there is a sample at the right time", func() bool { return r.lastRun(t) > before["network_metrics_exporter_last_run_timestamp_seconds"] })
+	r.samples(t, 2)
+
+	after := r.published(t)
+	for key, value := range before {
+		if strings.HasPrefix(key, "client_traffic_bytes") && (after[key] < value || after[key] > value+slack) {
+			t.Errorf("%s went from %v to %v", key, value, after[key])
+		}
+		if strings.HasPrefix(key, "client_last_seen") && after[key] < value {
+			t.Errorf("%s went from %v to %v", key, value, after[key])
+		}
+	}
+	if got, want := after["network_clients_known"], before["network_clients_known"]; got != want {
+		t.Errorf("%v clients, want %v", got, want)
+	}
+	r.set(t)
+	r.samples(t, 2)
+	r.journal(t)
+}
+
+// removeAndPurge removes the package while a run is at work, and then what it left.
 func removeAndPurge(t *testing.T, r *router) {
+	r.holdRun(t)
 	r.run(t, "dpkg", "--remove", "network-metrics-exporter")
 	if tables := r.run(t, "nft", "list", "tables"); strings.Contains(tables, "network_metrics") {
 		t.Errorf("tables after: %s", tables)
 	}
-	r.run(t, "dpkg", "--purge", "network-metrics-exporter")
-	if left := r.run(t, "find", "/etc", "/run", "/usr", "/var/lib", "-name", "*network*metrics*", "-prune"); left != "" {
-		t.Errorf("left after a purge:\n%s", left)
-	}
 	if units := r.run(t, "systemctl", "list-units", "--all", "--no-legend", "network-metrics-exporter*"); units != "" {
 		t.Errorf("units after:\n%s", units)
 	}
-	if state := r.output("systemctl", "is-system-running"); state != "running\n" {
-		t.Errorf("the machine is %s", state)
+	r.running(t)
+	r.run(t, "dpkg", "--purge", "network-metrics-exporter")
+	if left := r.run(t, "find", "/etc", "/run", "/usr", "/var/lib", "-name", "*network*metrics*", "-prune"); left != "" {
+		t.Errorf("left after a purge:\n%s", left)
 	}
 }

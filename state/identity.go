@@ -1,0 +1,97 @@
+package state
+
+// Evidence ranks what the identity of a client's device rests on.
+type Evidence uint8
+
+// The ranks, from the lowest.
+const (
+	NoEvidence   Evidence = iota // the device is the address itself
+	FromNeighbor                 // the MAC of the neighbour entry
+	FromServer                   // the MAC that a current lease or a static entry gives the address to
+)
+
+// identify finds out whose an address is. An identity lasts until evidence of the
+// same or a higher rank names another MAC.
+func (c *comparison) identify(client *Client, o *observation, entry *NeighborEntry) {
+	mac, evidence := owner(o.records), FromServer
+	if mac.IsZero() && entry.State&NoARP == 0 {
+		mac, evidence = entry.MAC, FromNeighbor
+	}
+	before, isNew := client.Device, client.Device == DeviceID{}
+	switch {
+	case mac.IsZero() && isNew:
+		client.Device = DeviceID{Addr: client.Addr}
+	case mac.IsZero() || evidence < client.Evidence:
+	default:
+		client.Device, client.Evidence = DeviceID{MAC: mac}, evidence
+	}
+	if !isNew && client.Device != before {
+		c.handedOver = true
+		if before.MAC.IsZero() {
+			c.renameDevice(before, client.Device)
+		} else {
+			o.handedOver = true
+		}
+	}
+	devices := len(c.devices)
+	o.device = c.device(client.Device)
+	if isNew && o.device < devices {
+		c.handedOver = true
+	}
+	d := &c.devices[o.device]
+	for dir := range o.delta {
+		d.delta[dir] = d.delta[dir].plus(o.delta[dir])
+		d.local[dir] = d.local[dir].plus(o.local[dir])
+	}
+	if o.online {
+		d.online = true
+		if client.Addr.Is4() {
+			d.ipv4Online++
+		}
+	}
+	d.hasClient = true
+	device := &c.next.Devices[o.device]
+	if client.LastSeen > device.LastSeen {
+		device.Presence = client.Presence
+	}
+}
+
+// device returns the index of a device, which it enters if it is new.
+func (c *comparison) device(id DeviceID) int {
+	if i, ok := c.deviceIndex[id]; ok {
+		return i
+	}
+	i := len(c.devices)
+	c.deviceIndex[id] = i
+	device := Device{ID: id, Since: c.next.Steady}
+	if c.next.Trusted {
+		device.FirstSeen = c.next.Wall
+	}
+	c.next.Devices = append(c.next.Devices, device)
+	c.devices = append(c.devices, deviceState{})
+	return i
+}
+
+// renameDevice lets the totals of a device that was an address go on as those of
+// a MAC, whose own may be there already.
+func (c *comparison) renameDevice(from, to DeviceID) {
+	i, ok := c.deviceIndex[from]
+	if !ok {
+		return
+	}
+	delete(c.deviceIndex, from)
+	device := &c.next.Devices[i]
+	j, ok := c.deviceIndex[to]
+	if !ok {
+		device.ID = to
+		c.deviceIndex[to] = i
+		return
+	}
+	into := &c.next.Devices[j]
+	into.absorb(&device.Usage)
+	if device.Since < into.Since {
+		into.Since, into.FirstSeen = device.Since, device.FirstSeen
+	}
+	into.OtherBytes = plus(into.OtherBytes, device.OtherBytes)
+	device.ID = DeviceID{} // pruneDevices takes it out
+}
