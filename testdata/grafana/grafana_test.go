@@ -251,7 +251,8 @@ var unwritten = regexp.MustCompile(`\bdevice[_:]|network_devices_|accounting_rep
 // instance.
 func (p prometheus) mustAnswer(t *testing.T, instance string, tick func()) {
 	t.Helper()
-	v := view{job: "node", instance: instance, device: ".*", timeRange: 4 * time.Second, scrape: time.Second, width: 4}
+	// What is sent on by remote write comes in batches of seconds.
+	v := view{job: "node", instance: instance, device: ".*", timeRange: 20 * time.Second, scrape: 4 * time.Second, width: 5}
 	type query struct {
 		panel
 		target
