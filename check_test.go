@@ -281,12 +281,12 @@ func TestCheckNftables(t *testing.T) {
 			found  string
 		}{
 			{"", "sets", "accounting", health.OK, "the sets of table inet network_metrics count"},
-			{"", "rules", "accounting", health.Fail, "no: chain CLIENT_TRAFFIC, jump as the first rule of chain forward"},
+			{"", "rules", "accounting", health.Fail, "puts in place: chain CLIENT_TRAFFIC, jump as the first rule of chain forward"},
 			{"", "off", "accounting", health.OK, "the sets"},
-			{"add table inet network_metrics { flags dormant; }", "sets", "accounting", health.Fail, "no: table inet network_metrics without flags dormant"},
+			{"add table inet network_metrics { flags dormant; }", "sets", "accounting", health.Fail, "puts in place: table inet network_metrics without flags dormant"},
 			{"", "off", "accounting", health.Fail, "dormant: it counts nothing (nft add table inet network_metrics)"},
 			{"add table inet network_metrics", "off", "accounting", health.OK, "the sets"},
-			{"delete table inet network_metrics", "sets", "accounting", health.Fail, "no: table inet network_metrics, set client_tx, "},
+			{"delete table inet network_metrics", "sets", "accounting", health.Fail, "puts in place: table inet network_metrics, set client_tx, "},
 			{"", "off", "accounting", health.Fail, "nothing counts"},
 
 			{chain(traffic + good), "off", "accounting", health.OK, "1 rules in chain inet filter CLIENT_TRAFFIC count"},

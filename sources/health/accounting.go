@@ -32,10 +32,10 @@ func (m Machine) accounting() []Finding {
 		return strings.HasPrefix(object, "rule ") // of a client that has just come
 	})
 	switch {
+	case len(lacking) > 0:
+		return []Finding{fail(name, m.host.runNow(), "what counts is missing, which a run puts in place: %s", strings.Join(lacking, ", "))}
 	case r.Fault != nil:
 		return []Finding{fail(name, m.faultCure(), "%v", r.Fault)}
-	case len(lacking) > 0:
-		return []Finding{fail(name, m.host.runNow()+": it makes them", "of what counts there is no: %s", strings.Join(lacking, ", "))}
 	case r.Accounting == nil:
 		return []Finding{fail(name, m.host.setting("accounting", "sets"), "nothing counts the clients' traffic")}
 	}
@@ -106,15 +106,15 @@ func (m Machine) jump() []Finding {
 	}
 	switch {
 	case len(chains) == 0:
-		return []Finding{fail(name, insert, "no rule jumps to %s: it counts nothing", rulesChain)}
+		return []Finding{fail(name, insert, "no rule jumps to %s: it counts nothing", trafficChain)}
 	case len(chains) > 1:
 		return []Finding{warn(name, "delete all but one of them: nft -a list table inet filter",
-			"%d rules jump to %s, in chain %s: packets that come by two of them are counted twice", len(chains), rulesChain, strings.Join(chains, ", "))}
+			"%d rules jump to %s, in chain %s: packets that come by two of them are counted twice", len(chains), trafficChain, strings.Join(chains, ", "))}
 	case len(late) > 0:
 		return []Finding{warn(name, insert+", and delete the other jump",
-			"the jump to %s stands too late, in chain %s: what was accepted before it goes uncounted", rulesChain, late[0])}
+			"the jump to %s stands too late, in chain %s: what was accepted before it goes uncounted", trafficChain, late[0])}
 	}
-	return []Finding{ok(name, "chain %s jumps to %s before it accepts anything", chains[0], rulesChain)}
+	return []Finding{ok(name, "chain %s jumps to %s before it accepts anything", chains[0], trafficChain)}
 }
 
 // countsInVain says why a rule that looks as if it should count does not, nothing if
