@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -324,70 +322,6 @@ func TestCheckNftables(t *testing.T) {
 		for _, name := range []string{"accounting", "rules", "flowtable", "module"} {
 			r.expect(t, name, health.OK, "")
 		}
-	})
-}
-
-// TestCheckPrograms runs programs that matter beside ours.
-func TestCheckPrograms(t *testing.T) {
-	lab.Run(t, func(t *testing.T, l *lab.Router) {
-		lab.Need(t, "prometheus-node-exporter")
-		r := newRouter(t, l)
-		r.expect(t, "reader", health.OK, "by everybody")
-		r.expect(t, "port", health.Warn, "nothing serves "+prom+" on port 9101 or 9100: dial tcp")
-
-		port := func(addr string) string {
-			_, port, err := net.SplitHostPort(addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return "--port=" + port
-		}
-		elsewhere := t.TempDir()
-		other := port(lab.StartNodeExporter(t, elsewhere))
-		r.expect(t, "port", health.Fail, "without our metrics (ln -s "+prom+" "+elsewhere+"/)") // found by its command line
-		write(t, elsewhere+"/old.prom", read(t, prom))
-		r.run(t)
-		r.expect(t, "port", health.Fail, "serves another file than "+prom+", or an older one: its last run was ", other)
-		ours := port(lab.StartNodeExporter(t, outputDir))
-		r.expect(t, "port", health.OK, "serves "+prom, ours)
-		r.expect(t, "reader", health.OK, "by node_exporter (process ")
-		t.Setenv("METRICS_PORT", strings.TrimPrefix(ours, "--port="))
-		r.expect(t, "port", health.OK, "serves "+prom)
-
-		// METRICS_ADDRESS=192.168.10.1
-		lan := exec.Command("prometheus-node-exporter", "--collector.disable-defaults", "--collector.textfile",
-			"--collector.textfile.directory="+outputDir, "--web.listen-address=192.168.10.1:9102")
-		if err := lan.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for n := 0; ; n++ {
-			if conn, err := net.Dial("tcp", "192.168.10.1:9102"); err == nil {
-				conn.Close()
-				break
-			} else if n == 1000 {
-				t.Fatal(err)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		r.expect(t, "port", health.OK, "http://192.168.10.1:9102/metrics serves "+prom, "--port=9102")
-		lan.Process.Kill()
-		lan.Wait()
-
-		r.expect(t, "nlbwmon", health.OK, "")
-		path, err := exec.LookPath("sleep")
-		if err != nil {
-			t.Fatal(err)
-		}
-		nlbwmon := filepath.Join(t.TempDir(), "nlbwmon")
-		lab.Command(t, "cp", path, nlbwmon)
-		cmd := exec.Command(nlbwmon, "60")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		r.expect(t, "nlbwmon", health.Warn, "zeroes the counters of conntrack")
-		cmd.Process.Kill()
-		cmd.Wait()
-		r.expect(t, "nlbwmon", health.OK, "")
 	})
 }
 
