@@ -109,7 +109,7 @@ func TestCheckRuns(t *testing.T) {
 			lab.Nft(t, "delete table inet network_metrics")
 			r.run(t)
 		}
-		r.expect(t, "repairs", health.OK, "3 of 4 runs had to put back what counts")
+		r.expect(t, "repairs", health.OK, "3 of 4 runs found gone what counts")
 		lab.Nft(t, "delete table inet network_metrics")
 		r.expect(t, "repairs", health.Warn, "something flushes the ruleset again and again: 3 of 4 runs")
 		r.run(t)
@@ -152,7 +152,8 @@ func TestCheckRuns(t *testing.T) {
 		r.expect(t, "flowtable", health.OK, "")
 		r.expect(t, "flowtable", health.Fail, "conntrack counts no bytes", "--accounting=flows")
 		write(t, acct, "1")
-		r.expect(t, "flowtable", health.OK, "", "--accounting=flows")
+		r.expect(t, "flowtable", health.OK, "", "--accounting=flows", "--interval=5")
+		r.expect(t, "flowtable", health.Warn, "runs are 1m0s apart, more than 8s", "--accounting=flows")
 
 		// A firewall comes after what counts.
 		lab.Nft(t, "add table ip late; add chain ip late f { type filter hook forward priority 400; }")

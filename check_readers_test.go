@@ -103,7 +103,7 @@ func TestCheckReaders(t *testing.T) {
 		r := newRouter(t, l)
 		elsewhere := t.TempDir()
 		stop := serveTextfiles(t, "127.0.0.1:9100", elsewhere)
-		r.expect(t, "port", health.Fail, "http://localhost:9100/metrics answers 200 OK, without our metrics (ln -s "+prom+" "+elsewhere+"/)")
+		r.expect(t, "port", health.Fail, "http://127.0.0.1:9100/metrics answers 200 OK, without our metrics (ln -s "+prom+" "+elsewhere+"/)")
 
 		// A container is often given the file alone: what is mounted is the file of
 		// that moment, and a run replaces it.
@@ -111,7 +111,7 @@ func TestCheckReaders(t *testing.T) {
 		if err := unix.Mount(prom, elsewhere+"/x.prom", "", unix.MS_BIND, ""); err != nil {
 			t.Fatal(err)
 		}
-		r.expect(t, "port", health.OK, "http://localhost:9100/metrics serves "+prom)
+		r.expect(t, "port", health.OK, "http://127.0.0.1:9100/metrics serves "+prom)
 		r.run(t)
 		r.expect(t, "port", health.Fail, "serves another file than "+prom+", or an older one")
 		if err := unix.Unmount(elsewhere+"/x.prom", 0); err != nil {
@@ -123,7 +123,7 @@ func TestCheckReaders(t *testing.T) {
 		if err := os.Symlink(prom, elsewhere+"/network_metrics.prom"); err != nil {
 			t.Fatal(err)
 		}
-		r.expect(t, "port", health.OK, "http://localhost:9100/metrics serves "+prom)
+		r.expect(t, "port", health.OK, "http://127.0.0.1:9100/metrics serves "+prom)
 		stop()
 
 		// Somebody else's program has the port.
@@ -142,7 +142,7 @@ func TestCheckReaders(t *testing.T) {
 				conn.Close()
 			}
 		}()
-		r.expect(t, "port", health.Warn, "not known what is served: http://localhost:9100/metrics answers 401 Unauthorized")
+		r.expect(t, "port", health.Warn, "not known what is served: http://127.0.0.1:9100/metrics answers 401 Unauthorized")
 	})
 }
 
@@ -214,7 +214,7 @@ func TestCheckHealthy(t *testing.T) {
 		write(t, "/proc/sys/net/netfilter/nf_conntrack_acct", "1") // as flows needs
 		healthy("a router")
 		for _, layout := range []string{"rules", "flows", "sets"} {
-			r.run(t, "--accounting="+layout)
+			r.run(t, "--accounting="+layout, "--interval=5")
 			healthy("a router that counts by " + layout)
 		}
 		lab.Command(t, "sh", "-c", `

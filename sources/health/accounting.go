@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"network-metrics-exporter/sources/nftables"
 	"network-metrics-exporter/state"
@@ -166,6 +167,11 @@ func (m Machine) rules() []Finding {
 	return []Finding{warn(name, cure, "rules that count nobody: %s", strings.Join(texts, "; "))}
 }
 
+// longestGap is the time between two runs in which no TCP connection can end and be
+// forgotten: an entry in the state CLOSE lives for ten seconds
+// (nf_conntrack_tcp_timeout_close).
+const longestGap = 8 * time.Second
+
 // flowtables looks for those that forwarded packets can take, past the counters, and
 // for what the layout flows needs.
 func (m Machine) flowtables() []Finding {
@@ -190,6 +196,10 @@ func (m Machine) flowtables() []Finding {
 	}
 	if flows && sysctlIs("net/netfilter/nf_conntrack_acct", "0") {
 		findings = append(findings, fail(name, m.host.sysctl(1, acct), "conntrack counts no bytes (%s is 0), as --accounting=flows needs", acct))
+	}
+	if flows && m.Interval > longestGap {
+		findings = append(findings, warn(name, m.host.setting("interval", "2"),
+			"runs are %v apart, more than %v: connections that end in between are not counted whole", m.Interval, longestGap))
 	}
 	return orOK(findings, name, "no flowtable lets packets pass uncounted")
 }

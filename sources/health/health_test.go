@@ -153,7 +153,7 @@ func TestRepairs(t *testing.T) {
 	}{
 		{1_000_000, 0, nil, "ok 0 of 1000000"},
 		{13, 9, nil, "ok 9 of 13"}, // that it came to rest is seen
-		{13, 10, nil, "warn 10 of 13 runs had to put back"},
+		{13, 10, nil, "warn 10 of 13 runs found gone"},
 		{1_000_000, 10_000, nil, "ok 10000 of"},
 		{1_000_000, 10_001, nil, "warn 10001 of"},
 		{1_000_000, 2, []string{"set client_tx"}, "ok 2 of"}, // a reload

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/testdata/lab"
 )
@@ -48,4 +49,20 @@ func TestLinks(t *testing.T) {
 		want[0].Uplink = true
 		check("br-lan", "wan")
 	})
+}
+
+// The kernel that tests run on may have no VLANs.
+func TestParseVLAN(t *testing.T) {
+	body := header(0, 0, uint16(1), uint32(7), uint32(unix.IFF_UP), uint32(0))
+	for _, a := range [][]byte{
+		attr(unix.IFLA_IFNAME, []byte("br-lan.10\x00")), attr(unix.IFLA_LINK, header(uint32(3))), attr(unix.IFLA_MASTER, header(uint32(4))),
+		attr(unix.IFLA_LINKINFO, attr(unix.IFLA_INFO_KIND, []byte("vlan\x00"))),
+	} {
+		body = append(body, a...)
+	}
+	got, err := parseLink(body)
+	want := link{index: 7, name: "br-lan.10", kind: "vlan", up: true, lower: 3, master: 4}
+	if err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
 }
