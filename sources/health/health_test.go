@@ -204,11 +204,11 @@ func TestSettings(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	p := Process{args: []string{"node_exporter", "--web.listen-address=:9100", "--web.listen-address", "[::1]:9200", "--web.listen-address-x=1", "--web.listen-address"}}
+	p := process{args: []string{"node_exporter", "--web.listen-address=:9100", "--web.listen-address", "[::1]:9200", "--web.listen-address-x=1", "--web.listen-address"}}
 	if diff := cmp.Diff([]string{":9100", "[::1]:9200"}, p.listens()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{":9100"}, Process{args: []string{"node_exporter"}}.listens()); diff != "" {
+	if diff := cmp.Diff([]string{":9100"}, process{args: []string{"node_exporter"}}.listens()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -99,7 +99,7 @@ func (m Machine) serveCure(p page) string {
 }
 
 // listens returns the addresses that a node_exporter listens on.
-func (p Process) listens() []string {
+func (p process) listens() []string {
 	if given := p.options("--web.listen-address"); len(given) > 0 {
 		return given
 	}
