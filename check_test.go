@@ -353,6 +353,7 @@ func TestCheckWithoutRights(t *testing.T) {
 			{"accounting", health.Warn, "operation not permitted"},
 			{"conntrack", health.Warn, "operation not permitted"},
 			{"leases", health.Fail, "permission denied"},
+			{"dhcp", health.Warn, "/run/dnsmasq.leases, which is not read"},
 			{"state", health.Fail, "permission denied"},
 			{"sample", health.Fail, "permission denied"},
 			{"textfile", health.OK, ""},

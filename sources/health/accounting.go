@@ -29,9 +29,7 @@ func (m Machine) accounting() []Finding {
 	if r == nil {
 		return []Finding{unknown(name, m.result(state.NFTables))}
 	}
-	lacking := slices.DeleteFunc(slices.Clone(r.Missing), func(object string) bool {
-		return strings.HasPrefix(object, "rule ") // of a client that has just come
-	})
+	lacking := m.lacking()
 	switch {
 	case len(lacking) > 0:
 		return []Finding{fail(name, m.host.runNow(), "what counts is missing, which a run puts in place: %s", strings.Join(lacking, ", "))}
@@ -55,6 +53,12 @@ func (m Machine) accounting() []Finding {
 		return orOK(findings, name, "conntrack counts TCP and UDP, the sets of table %v the rest", setsTable)
 	}
 	return orOK(findings, name, "the sets of table %v count", setsTable)
+}
+
+// lacking returns what is missing of what counts, but for rules of clients that have
+// just come.
+func (m Machine) lacking() []string {
+	return slices.DeleteFunc(slices.Clone(m.Ruleset.Missing), func(object string) bool { return strings.HasPrefix(object, "rule ") })
 }
 
 // faultCure says what to do about what keeps a run from counting.
