@@ -703,13 +703,15 @@ func TestBadUsage(t *testing.T) {
 // rows gives the first cells of the tables under a heading of the README.
 func rows(t *testing.T, heading string) []string {
 	t.Helper()
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, ok := strings.Cut(string(readme), "\n## "+heading+"\n")
+	return rowsIn(t, "README.md", heading)
+}
+
+// rowsIn is rows for any document.
+func rowsIn(t *testing.T, document, heading string) []string {
+	t.Helper()
+	_, section, ok := strings.Cut(read(t, document), "\n## "+heading+"\n")
 	if !ok {
-		t.Fatalf("the README has no section %q", heading)
+		t.Fatalf("%s has no section %q", document, heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	var cells []string
