@@ -450,7 +450,19 @@ func TestNoModule(t *testing.T) {
 			t.Errorf("got error %v", err)
 		}
 	}
+	old := refusing{kernel: without{nil}, err: unix.EOPNOTSUPP}
+	if _, err := (&batch{changes: make([]netlink.Message, 1)}).commit(old, 1); !errors.Is(err, unix.EOPNOTSUPP) || !strings.Contains(err.Error(), "Linux 5.4") {
+		t.Errorf("lookups in sets refused: %v", err)
+	}
 	if _, err := account(without{unix.EPERM}, plan(state.Sets)); !errors.Is(err, unix.EPERM) || strings.Contains(err.Error(), "modprobe") {
 		t.Errorf("got error %v", err)
 	}
 }
+
+// refusing is a kernel that refuses every change.
+type refusing struct {
+	kernel
+	err error
+}
+
+func (k refusing) Commit(uint8, uint32, []netlink.Message) error { return k.err }

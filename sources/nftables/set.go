@@ -109,8 +109,8 @@ func (b *batch) addNetworks(table string, f family, networks []netip.Prefix) {
 			elements = append(elements, element{key: r.end.AsSlice(), flags: unix.NFT_SET_ELEM_INTERVAL_END})
 		}
 	}
-	id := b.newSet(table, f.nets, unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, 0)
-	b.elements(unix.NFT_MSG_NEWSETELEM, table, f.nets, id, elements)
+	id := b.newSet(table, f.networksName(), unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, 0)
+	b.elements(unix.NFT_MSG_NEWSETELEM, table, f.networksName(), id, elements)
 }
 
 // interfaceKey is a name as the kernel compares it.
