@@ -7,7 +7,7 @@
 # make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge
 # make bench      measures runs and their parts
 # make bench-run  measures runs alone, against the project's goals
-# make picture    draws grafana/dashboard.png (it takes python3-matplotlib)
+# make picture    draws grafana/drawing.svg, by the dashboard's queries
 # make fuzz       runs each fuzz target for FUZZTIME
 # make soak       runs the program SOAK_RUNS times while all around it changes
 # make clean      removes what these made
@@ -22,7 +22,7 @@ OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... $(addprefix ./testdata/,bench grafana kernels lab nix release strict systemd vm/...)
+PACKAGES    = ./... $(addprefix ./testdata/,bench grafana grafana/week kernels lab nix release strict systemd vm/...)
 # They boot machines, and are run one after the other.
 MACHINES    = $(addprefix ./testdata/,kernels systemd vm/...)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -136,8 +136,9 @@ bench-run: build
 	testdata/lab/needs.sh bash ip unshare
 	testdata/bench/bench.sh ./network-metrics-exporter
 
-picture: build
-	timeout --foreground --signal=KILL 300 testdata/lab/namespaces.sh testdata/grafana/picture.sh ./network-metrics-exporter grafana/dashboard.png
+picture:
+	testdata/lab/needs.sh prometheus promtool
+	PICTURE=$(CURDIR)/grafana/drawing.svg go test -count=1 -run='^TestWeek$$' ./testdata/grafana
 
 soak: build
 	testdata/lab/needs.sh bash dnsmasq ip nft udhcpc

@@ -196,7 +196,10 @@ func (c *comparison) isLoaded(id CounterID) bool {
 func (c *comparison) updatePresence(client *Client, o *observation, entry *NeighborEntry, peers []Peer) {
 	now := c.next.Steady
 	if !entry.MAC.IsZero() {
-		client.MAC, client.Interface = entry.MAC, entry.Interface
+		client.MAC = entry.MAC
+	}
+	if entry.Interface != "" {
+		client.Interface = entry.Interface
 	}
 	if ago, ok := entry.alive(); ok && !entry.MAC.IsZero() {
 		client.see(now-ago, c.next)
