@@ -54,11 +54,8 @@ func (m Machine) nameFile(f dhcp.File) Finding {
 // forbidden is what comes of a file that may not be read.
 func (m Machine) forbidden(f dhcp.File) Finding {
 	cure := "chmod o+r " + f.Path
-	switch m.host {
-	case byUnits:
-		cure = "systemctl edit " + service + ", and there, below [Service], SupplementaryGroups=GROUP of the file"
-	case byNixOS:
-		cure = `systemd.services.network-metrics-exporter.serviceConfig.SupplementaryGroups = [ "GROUP" ]; of the file`
+	if m.host != byHand {
+		cure = m.host.inService("SupplementaryGroups", "GROUP") + ", which is the group of the file (ls -l " + f.Path + ")"
 	}
 	if f.Given {
 		return fail(string(f.Kind), cure, "%v", f.Err)

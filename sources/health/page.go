@@ -70,7 +70,7 @@ func (m Machine) page() []Finding {
 	case len(pages) > 0:
 		return []Finding{warn(name, "look at it yourself: curl "+pages[0].url, "not known what is served: %s answers %s", pages[0].url, pages[0].status)}
 	}
-	return []Finding{warn(name, m.host.enable(server)+", or "+m.host.setting("port", "PORT")+" of another node_exporter that serves it",
+	return []Finding{warn(name, m.host.enable(server)+" or, where another node_exporter serves it, "+m.host.setting("port", "PORT"),
 		"nothing serves %s on port %d or %d: %v", m.Output, m.Port, exporterPort, silent)}
 }
 
@@ -109,7 +109,7 @@ func (p Process) listens() []string {
 // pages asks whoever may serve our file, and returns all answers, or else why there
 // is none.
 func (m Machine) pages() (pages []page, silent error) {
-	hosts := []string{"localhost"}
+	hosts := []string{"127.0.0.1", "::1"}
 	if m.Sample.LAN != nil {
 		for _, a := range m.Sample.LAN.Addrs {
 			if a.Addr.IsGlobalUnicast() {

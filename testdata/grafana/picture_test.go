@@ -167,7 +167,7 @@ func (d *drawing) table(t *testing.T, look looker, home view) {
 func human(value float64, unit string) string {
 	prefixes := []string{"", "k", "M", "G", "T"}
 	i := 0
-	for ; value >= 1000 && i < len(prefixes)-1; i++ {
+	for ; value >= 999.5 && i < len(prefixes)-1; i++ {
 		value /= 1000
 	}
 	return fmt.Sprintf("%.3g %s%s", value, prefixes[i], unit)

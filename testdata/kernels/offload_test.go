@@ -1,6 +1,8 @@
 package kernels
 
 import (
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -31,6 +33,7 @@ func TestOffload(t *testing.T) {
 					t.Fatalf("kernel %swant %s", version, kernel.version)
 				}
 				t.Run("traffic", inNamespace(offloadedTraffic))
+				t.Run("short connections", inNamespace(offloadedConnections))
 				t.Run("reset", inNamespace(offloadedReset))
 			})
 		})
@@ -134,6 +137,68 @@ func offloadedTraffic(t *testing.T) {
 	}
 }
 
+// offloadedConnections has all of many short connections counted, however they end.
+func offloadedConnections(t *testing.T) {
+	r := offload(t)
+	lab.Nft(t, `
+		table netdev truth {
+			counter tx { }
+			counter rx { }
+			chain lan { type filter hook ingress device lan priority -500; ip protocol tcp counter name tx; }
+			chain wan { type filter hook ingress device wan priority -500; ip protocol tcp counter name rx; }
+		}`)
+	laptop := client("laptop", 10)
+	for i := range 40 {
+		c := lab.TCP(t, "tcp4", laptop, server)
+		talk(t, c, 1000*(1+i%7))
+		switch i % 4 {
+		case 0, 1: // a FIN from the one side, then from the other
+			if i%4 == 1 {
+				c.From, c.To = c.To, c.From
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case 2: // a RST
+			if err := c.To.SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.To.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case 3: // silence
+		}
+		if i%5 == 0 {
+			r.read(t)
+		}
+	}
+	var diff string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		r.read(t)
+		want := map[netip.Addr][2]uint64{laptop.IPv4: {
+			state.Rx: counterBytes(t, "netdev", "truth", "rx"),
+			state.Tx: counterBytes(t, "netdev", "truth", "tx"),
+		}}
+		if diff = cmp.Diff(want, r.totals, cmpopts.EquateComparable(netip.Addr{})); diff == "" {
+			return
+		}
+	}
+	t.Errorf("traffic (-arrived +counted):\n%s", diff)
+}
+
+// talk has either end say that many bytes to the other.
+func talk(t *testing.T, c *lab.Connection, bytes int) {
+	t.Helper()
+	for _, end := range []struct{ from, to net.Conn }{{c.From, c.To}, {c.To, c.From}} {
+		if _, err := end.from.Write(make([]byte, bytes)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(end.to, make([]byte, bytes)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // offloadedReset has a flow inactive soon after a RST has ended it in the flowtable,
 // though the kernel may list it as established for minutes.
 func offloadedReset(t *testing.T) {
@@ -141,18 +206,7 @@ func offloadedReset(t *testing.T) {
 	laptop := client("laptop", 10)
 	connection := lab.TCP(t, "tcp4", laptop, server)
 	for range 3 {
-		if _, err := connection.From.Write([]byte("ping")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := connection.To.Read(make([]byte, 4)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := connection.To.Write([]byte("pong")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := connection.From.Read(make([]byte, 4)); err != nil {
-			t.Fatal(err)
-		}
+		talk(t, connection, 4)
 	}
 	active := func() uint32 { return r.read(t)[laptop.IPv4][state.TCP] }
 	if n := active(); n != 1 || !r.areOffloaded() {

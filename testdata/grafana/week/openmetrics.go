@@ -13,7 +13,7 @@ import (
 const (
 	gaugesSince = 24 * time.Hour
 	nowSince    = time.Hour
-	infoStep    = 5 // scrapes from one info of the time before to the next
+	infoStep    = 4 // scrapes from one info of the time before to the next
 )
 
 // target is one scraped address, which shows a router's metrics.

@@ -14,7 +14,7 @@ import (
 // Step is the time between two scrapes, and Devices is how many devices the
 // larger router has.
 const (
-	Step    = 2 * time.Minute
+	Step    = 3 * time.Minute
 	Devices = 200
 	scrapes = int(7*24*time.Hour/Step) + 1
 )
@@ -181,7 +181,7 @@ func (d *device) move(random *rand.Rand, rank int) {
 			if d.id == NAS {
 				d.local[direction][i] += grew / 4 * 3
 			}
-			// Half a minute of the two was idle.
+			// A quarter of the time was idle.
 			d.peak[direction][i] = grew * 8 / uint64(Step.Seconds()) * 4 / 3
 		}
 	}
