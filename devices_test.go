@@ -198,7 +198,7 @@ func TestDevices(t *testing.T) {
 		{"another IPv4 address of the device", []deviceRun{{sh: at(anna4, annaMAC) + at(spare4, annaMAC), leases: lease(annaMAC, anna4, "anna"),
 			want: []string{client(anna4, "anna", annaMAC, "dhcp", annaMAC), client(spare4, "unknown", annaMAC, "none", annaMAC)}}}},
 		{"a static name for an address", []deviceRun{{sh: at(anna4, annaMAC) + at(anna6, annaMAC), hosts: anna4 + " printer\n",
-			want: []string{client(anna4, "printer", annaMAC, "hosts", annaMAC), client(anna6, "unknown", annaMAC, "none", annaMAC)}}}},
+			want: []string{client(anna4, "printer", annaMAC, "hosts", annaMAC), client(anna6, "printer", annaMAC, "hosts", annaMAC)}}}}, // which is remembered of the device
 		{"a static name for an IPv6 address", []deviceRun{{sh: at(anna4, annaMAC) + at(anna6, annaMAC), hosts: anna6 + " six\n",
 			want: []string{client(anna4, "unknown", annaMAC, "none", annaMAC), client(anna6, "six", annaMAC, "hosts", annaMAC)}}}},
 		{"a static name before a lease", []deviceRun{{sh: at(anna4, annaMAC), leases: lease(annaMAC, anna4, "anna"), hosts: anna4 + " printer\n",

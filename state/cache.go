@@ -52,9 +52,10 @@ func (c *NameCache) all() map[DeviceID]CachedName {
 
 // find returns the name that is remembered for a device at an address: its own,
 // or else the one that belongs to the address. elsewhere tells that the device is
-// present at another IPv4 address: then it is its own only where it was last.
+// present at another IPv4 address: then its own name may be that of a repeater or
+// of who answers for it, and is no IPv4 address's.
 func (c *NameCache) find(id DeviceID, addr netip.Addr, elsewhere bool) (CachedName, bool) {
-	if n, ok := c.all()[id]; ok && (!elsewhere || addr.Is6() || n.Addr == addr) {
+	if n, ok := c.all()[id]; ok && (!elsewhere || addr.Is6()) {
 		return n, true
 	}
 	n, ok := c.all()[DeviceID{Addr: addr}]

@@ -207,8 +207,8 @@ func TestLoadBroken(t *testing.T) {
 	}
 }
 
-// TestReadHuge has files of a tebibyte, most of it a hole.
-func TestReadHuge(t *testing.T) {
+// TestReadBounded has files of a tebibyte, most of it a hole.
+func TestReadBounded(t *testing.T) {
 	for name, head := range map[string]string{
 		"dnsmasq": "0 02:00:5e:10:00:01 192.168.77.1 a *\n",
 		"Kea":     "address,hwaddr,hostname\n192.168.77.1,02:00:5e:10:00:01,a\n",
