@@ -101,11 +101,11 @@ func TestFault(t *testing.T) {
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that was never asked", err)
 	}
-	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}}, config)
 	if err := l.Fault(DNS); err == nil || err.Error() != "no answer" {
 		t.Errorf("got %v, want no answer", err)
 	}
-	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}}, config)
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that works again", err)
 	}
