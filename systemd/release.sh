@@ -31,10 +31,12 @@ settle() {
 
 cp systemd/package/* "$work"
 cp systemd/network-metrics-exporter.env "$work/settings"
-# The changelog as nfpm reads it, for dpkg and rpm.
-awk '/^## [0-9]/ { printf "- semver: %s\n  date: %sT00:00:00Z\n  packager: network-metrics-exporter maintainers <network-metrics-exporter@localhost>\n  changes:\n", $2, $NF }
-	/^- / { print "    - note: |-"; sub(/^- /, "  ") }
-	/^  / { print "      " $0 }' CHANGELOG.md >"$work/changelog.yaml"
+# The changelog of dpkg and rpm refers to the project's own.
+awk '/^## [0-9]/ {
+		print "- semver: " $2 "\n  date: " $NF "T00:00:00Z\n  packager: " maintainer
+		print "  deb: { urgency: medium, distributions: [stable] }"
+		print "  changes: [{ note: See /usr/share/doc/network-metrics-exporter/changelog.gz. }]"
+	}' maintainer="$(sed -n 's/^maintainer: //p' systemd/package/nfpm.yaml)" CHANGELOG.md >"$work/changelog.yaml"
 # The licences of what is linked into the program.
 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' . | sort -u |
 	while read -r module release source; do
@@ -70,7 +72,7 @@ for arch; do
 	root=$work/root doc=$work/root/usr/share/doc/network-metrics-exporter
 	rm -rf "$root"
 	make --silent --directory="$tree" install DESTDIR="$root" PREFIX=/usr
-	rm -r "$root/etc" # the settings are not only a file, see nfpm.yaml
+	rm -r "${root:?}/etc" # the settings are not only a file, see nfpm.yaml
 	install -D -m 644 -t "$doc" README.md docs/*.md
 	install -m 644 LICENSE "$doc/copyright"
 	install -m 644 CHANGELOG.md "$doc/changelog"
