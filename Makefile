@@ -6,10 +6,10 @@
 # make check      runs what takes a minute: formats, linters, tests of the packages
 # make test       runs every check and test but these:
 # make fuzz       runs each fuzz target for FUZZTIME
-# make test-machines  follows Debian 12 and 13, in an emulator, from the package to its purge
+# make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge
 # make bench      measures runs and their parts
 # make bench-run  measures runs alone, against the project's goals
-# make picture    draws grafana/dashboard.png (it takes python3-matplotlib)
+# make picture    draws grafana/drawing.svg, by the dashboard's queries
 # make soak       runs the program SOAK_RUNS times while all around it changes
 # make clean      removes what these made
 #
@@ -25,7 +25,7 @@ OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
-PACKAGES    = ./... $(addprefix ./testdata/,bench grafana kernels lab nix release strict systemd vm/...)
+PACKAGES    = ./... $(addprefix ./testdata/,bench grafana grafana/week kernels lab nix release strict systemd vm/...)
 # They boot machines, and are run one after the other.
 MACHINES    = $(addprefix ./testdata/,kernels systemd vm/...)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -40,7 +40,6 @@ MANUAL    = $(SHARE)/man/man8/network-metrics-exporter.8
 BASH      = $(SHARE)/bash-completion/completions/network-metrics-exporter
 ZSH       = $(SHARE)/zsh/site-functions/_network-metrics-exporter
 FISH      = $(SHARE)/fish/vendor_completions.d/network-metrics-exporter.fish
-GRAFANA   = $(SHARE)/network-metrics-exporter/grafana
 # The other place that systemd looks for units in. Those in /usr/local would be used
 # instead of those in /usr, and a package's next version would change nothing.
 OTHER     = $(filter-out $(PREFIX),/usr /usr/local)/lib/systemd/system/network-metrics-exporter.timer
@@ -81,7 +80,7 @@ endif
 	install -D -m 644 systemd/completions/network-metrics-exporter.bash $(BASH)
 	install -D -m 644 systemd/completions/_network-metrics-exporter $(ZSH)
 	install -D -m 644 systemd/completions/network-metrics-exporter.fish $(FISH)
-	install -D -m 644 -t $(GRAFANA) grafana/*
+	for file in $$(find grafana -type f); do install -D -m 644 $$file $(SHARE)/network-metrics-exporter/$$file || exit; done
 	test -e $(SETTINGS) || install -m 644 systemd/network-metrics-exporter.env $(SETTINGS)
 ifneq ($(SYSTEMD),)
 	systemd-sysusers network-metrics-exporter.conf
@@ -104,7 +103,7 @@ endif
 		$(LIB)/systemd/system-generators/network-metrics-exporter-generator \
 		$(LIB)/sysusers.d/network-metrics-exporter.conf $(LIB)/tmpfiles.d/network-metrics-exporter.conf \
 		$(MANUAL) $(BASH) $(ZSH) $(FISH)
-	rm -rf $(SANDBOXES) $(dir $(GRAFANA))
+	rm -rf $(SANDBOXES) $(SHARE)/network-metrics-exporter
 ifneq ($(SYSTEMD),)
 	systemctl daemon-reload
 endif
@@ -157,8 +156,9 @@ bench-run: build
 	testdata/lab/needs.sh bash ip unshare
 	testdata/bench/bench.sh ./network-metrics-exporter
 
-picture: build
-	timeout --foreground --signal=KILL 300 testdata/lab/namespaces.sh testdata/grafana/picture.sh ./network-metrics-exporter grafana/dashboard.png
+picture:
+	testdata/lab/needs.sh prometheus promtool
+	PICTURE=$(CURDIR)/grafana/drawing.svg go test -count=1 -run='^TestWeek$$' ./testdata/grafana
 
 soak: build
 	testdata/lab/needs.sh bash dnsmasq ip nft udhcpc

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"network-metrics-exporter/state"
 	"network-metrics-exporter/state/store"
 	"network-metrics-exporter/testdata/lab"
 )
@@ -232,7 +233,7 @@ func TestFlagOfAnotherVersion(t *testing.T) {
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		i := install(t, r)
 		i.run(t, "--interval=7")
-		dir, err := store.Place{Dir: filepath.Dir(i.ledger())}.Open(0)
+		dir, err := store.Paths{Dir: filepath.Dir(i.ledger())}.Open(0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +242,7 @@ func TestFlagOfAnotherVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		ledger.Settings = append([]string{"--colour=red"}, ledger.Settings...)
-		if err := errors.Join(dir.Save(ledger), dir.Close()); err != nil {
+		if err := errors.Join(dir.Save(ledger, state.NewNameCache(dir.Names)), dir.Close()); err != nil {
 			t.Fatal(err)
 		}
 		for _, command := range []string{"show", "check", "teardown", ""} {

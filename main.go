@@ -231,7 +231,9 @@ func (e *exporter) show() error {
 
 // check examines the machine and prints what it finds, a line each.
 func (e *exporter) check() error {
-	now, _, err := e.collect(e.last, store.InstanceAt(e.StateDir))
+	last := *e.last
+	last.Flows = nil // an examination holds nothing back
+	now, _, err := e.collect(&last, store.InstanceAt(e.StateDir))
 	if err != nil {
 		e.log.Error("nothing examined", "err", err)
 		return err
@@ -240,7 +242,6 @@ func (e *exporter) check() error {
 		Config:     e.Config,
 		Interfaces: e.Interfaces,
 		Networks:   e.Networks,
-		Accounting: e.Accounting,
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
@@ -383,7 +384,7 @@ func (e *exporter) publish(report *state.Report) error {
 // if the clocks cannot be read.
 func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = read(&s, state.Neighbor, e.readLAN)
+	s.LAN = collectFrom(&s, state.Neighbor, e.readLAN)
 	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
@@ -391,11 +392,11 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
 	counter := e.flowCounter(last, begun, scope, instance)
-	s.Conntrack = read(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
+	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
 	s.Held = held != nil && e.Accounting == state.Flows
-	s.Accounting = read(&s, state.NFTables, func() (*state.Accounting, error) {
+	s.Accounting = collectFrom(&s, state.NFTables, func() (*state.Accounting, error) {
 		if s.Held {
 			return nil, last.Fault(state.NFTables) // it works as it did
 		}
@@ -415,13 +416,13 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	s.TakeFlows(counter, held, e.Accounting)
-	s.Names = read(&s, state.DHCP, func() (names []state.NameRecord, err error) {
+	s.Names = collectFrom(&s, state.DHCP, func() (names []state.NameRecord, err error) {
 		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
 	})
 	if e.ReverseDNS {
 		s.Asked = last.Questions(s.Instant, e.Config)
-		s.Names = append(s.Names, read(&s, state.DNS, func() ([]state.NameRecord, error) {
+		s.Names = append(s.Names, collectFrom(&s, state.DNS, func() ([]state.NameRecord, error) {
 			if len(s.Asked) == 0 {
 				return nil, last.Fault(state.DNS) // it works as it did
 			}
@@ -472,10 +473,10 @@ func (e *exporter) account(plan nftables.Plan) (*state.Accounting, error) {
 	return ruleset.Accounting, ruleset.Fault
 }
 
-// read reads a source and notes how that went.
-func read[T any](s *state.Sample, source state.Source, from func() (T, error)) T {
+// collectFrom asks a source and notes how that went.
+func collectFrom[T any](s *state.Sample, source state.Source, read func() (T, error)) T {
 	start := time.Now()
-	got, err := from()
+	got, err := read()
 	s.Results = append(s.Results, state.SourceResult{Source: source, Duration: time.Since(start), Err: health.WithCapability(err)})
 	return got
 }

@@ -102,7 +102,7 @@ type Accounting struct {
 	Layout           Layout      // where the counters were found: Sets, Rules or Flows
 	Counters         []Counter   // sorted by Counter.Compare; several of one address and direction add up
 	Local            []Counter   // the part of Counters whose other end is an address of the networks too; sorted likewise
-	ReplacedCounters []Counter   // those of the layout before, read for the last time and taken away; sorted likewise
+	ReplacedCounters []Counter   // those that this run took away, as of another layout, read for the last time; sorted likewise
 	Objects          []CounterID // the sets, and those rules that are there whoever the clients are, sorted
 	Made             []CounterID // the sets and rules that this run made, sorted: what they show has come since
 	Generation       uint32      // of the ruleset that the counters were read from (NFTA_GEN_ID)

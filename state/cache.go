@@ -61,8 +61,8 @@ func (c *NameCache) find(id DeviceID, addr netip.Addr, elsewhere bool) (CachedNa
 	return n, ok
 }
 
-// put remembers a name.
-func (c *NameCache) put(n CachedName) {
+// remember takes in a name.
+func (c *NameCache) remember(n CachedName) {
 	if c.all()[n.device()] == n {
 		return
 	}

@@ -164,7 +164,7 @@ func (c *comparison) nameDevice(device *Device, d *deviceState) {
 		return // the cache has it
 	}
 	device.Name, device.Source, device.Addr = from.Name, from.Source, from.Addr
-	c.names.put(CachedName{Addr: device.Addr, MAC: device.ID.MAC, Name: device.Name, Source: device.Source})
+	c.names.remember(CachedName{Addr: device.Addr, MAC: device.ID.MAC, Name: device.Name, Source: device.Source})
 }
 
 // updateState puts what was moved on a total and returns its rates.

@@ -66,7 +66,7 @@ func (c *comparison) newSources() *sources {
 	if a := c.now.Accounting; a != nil {
 		s.before.rest, s.localBefore.rest = c.before.Counters, c.before.Local
 		s.counters.rest, s.locals.rest = a.Counters, a.Local
-		if c.replaced {
+		if len(a.ReplacedCounters) > 0 {
 			s.counters.rest = slices.SortedFunc(slices.Values(slices.Concat(a.ReplacedCounters, a.Counters)), Counter.Compare)
 		}
 		if c.now.Conntrack != nil {
@@ -196,7 +196,10 @@ func (c *comparison) isLoaded(id CounterID) bool {
 func (c *comparison) updatePresence(client *Client, o *observation, entry *NeighborEntry, peers []Peer) {
 	now := c.next.Steady
 	if !entry.MAC.IsZero() {
-		client.MAC, client.Interface = entry.MAC, entry.Interface
+		client.MAC = entry.MAC
+	}
+	if entry.Interface != "" {
+		client.Interface = entry.Interface
 	}
 	if ago, ok := entry.alive(); ok && !entry.MAC.IsZero() {
 		client.see(now-ago, c.next)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // element makes a counter of the layout of sets, whose elements share the set's
@@ -177,6 +178,21 @@ func TestLayoutChanges(t *testing.T) {
 				t.Errorf("%d resets, want none: nothing was lost", report.Resets)
 			}
 		})
+	}
+}
+
+// Sets that are made anew, as for another limit of clients, go on from where the old
+// ones were read for the last time.
+func TestCountersMadeAnew(t *testing.T) {
+	ledger, _ := play(t, step{layout: Sets, counters: []Counter{element(laptop, Tx, 1000), tx(netip.Addr{}, 7, 9, 50)}})
+	now := step{at: 2, layout: Sets, counters: []Counter{tx(laptop, 8, 1, 0), tx(netip.Addr{}, 8, 9, 0)}}.sample()
+	now.Accounting.ReplacedCounters = []Counter{tx(netip.Addr{}, 7, 9, 80), element(laptop, Tx, 1500)}
+	ledger, _ = Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
+	now = step{at: 4, layout: Sets, loaded: true, counters: []Counter{tx(laptop, 8, 1, 200), tx(netip.Addr{}, 8, 9, 7)}}.sample()
+	_, report := Compare(ledger, now, NewScope(lan, now.LAN, nil), noNames(), config)
+	want := map[netip.Addr][2]uint64{laptop: {Tx: 1700}, {}: {Tx: 87}}
+	if diff := cmp.Diff(want, published(report), cmpopts.EquateComparable(netip.Addr{})); diff != "" || report.Resets != 0 {
+		t.Errorf("%d resets, bytes (-want +got):\n%s", report.Resets, diff)
 	}
 }
 

@@ -2,7 +2,7 @@
 #
 # Checks that every package keeps to its room. Of our own packages, main imports
 # all, sources/* and state/* import state, and state none; the sources that ask by
-# netlink share its transport; each library is imported only where its job is done;
+# netlink share its transport, and health judges what others found; each library is imported only where its job is done;
 # nobody starts programs. Tests may import what they like.
 
 set -euo pipefail
@@ -18,6 +18,7 @@ allowed=(
 
 	'/sources/.* /state'
 	'/sources/(conntrack|health|neighbor|netlink/netlinktest|nftables) /sources/netlink'
+	'/sources/health /sources/(dhcp|neighbor|nftables)'
 	"/sources/.* $kernel(/.*)?"
 	'/sources/.* golang.org/x/sys/unix'
 

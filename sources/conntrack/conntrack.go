@@ -71,7 +71,7 @@ func Read(isClient func(netip.Addr) bool, held *state.TrackedFlows, counter *sta
 func missingCounters(counter *state.FlowCounter) error {
 	switch some, all := counter.MissingCounters(); {
 	case all:
-		return errors.New("flows have no counters: sysctl net.netfilter.nf_conntrack_acct=1 gives them to those that begin from then on")
+		return errors.New("flows have no counters: set sysctl net.netfilter.nf_conntrack_acct=1, which has those counted that begin from then on")
 	case some:
 		return errors.New("flows that began before sysctl net.netfilter.nf_conntrack_acct was 1 have no counters: they stay uncounted until they end")
 	}

@@ -17,19 +17,19 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// tally adds up what several dumps say of the lab's router.
-type tally struct {
+// flowTotals adds up what several dumps say of the lab's router.
+type flowTotals struct {
 	scope  state.Scope
 	memory *state.FlowMemory
 	totals map[netip.Addr][2]state.Traffic
 }
 
-func newTally() *tally {
+func newFlowTotals() *flowTotals {
 	own := func(name, cidr string) state.InterfaceAddr {
 		p := netip.MustParsePrefix(cidr)
 		return state.InterfaceAddr{Interface: name, Addr: p.Addr(), Network: p.Masked()}
 	}
-	return &tally{
+	return &flowTotals{
 		scope: state.NewScope(nil, &state.LAN{Interfaces: []string{"br-lan"}, Addrs: []state.InterfaceAddr{
 			own("br-lan", "192.168.10.1/24"), own("br-lan", "fd00:10::1/64"), own("wan", "203.0.113.1/24"), own("wan", "2001:db8::1/64"),
 		}}, nil),
@@ -38,7 +38,7 @@ func newTally() *tally {
 }
 
 // dump makes a dump, and returns the active flows.
-func (a *tally) dump(t *testing.T) *state.TrackedFlows {
+func (a *flowTotals) dump(t *testing.T) *state.TrackedFlows {
 	t.Helper()
 	counter := state.NewFlowCounter(a.scope, a.memory, true, false)
 	flows, err := Read(a.scope.Contains, nil, counter)
@@ -119,8 +119,8 @@ func TestReadTraffic(t *testing.T) {
 		early := lab.UDP(t, "udp4", r.Printer, r.Server)
 		early.Send(t, 3, 1000)
 		early.Reply(t, 3, 1000)
-		tally := newTally()
-		tally.dump(t)
+		totals := newFlowTotals()
+		totals.dump(t)
 		truth(t, r.Clients())
 
 		early.Send(t, 2, 500)
@@ -129,14 +129,14 @@ func TestReadTraffic(t *testing.T) {
 				flow := lab.UDP(t, network, client, r.Server)
 				flow.Send(t, 10+i, 1000)
 				flow.Reply(t, 5, 1400)
-				tally.dump(t)
+				totals.dump(t)
 				flow.Send(t, 1, 1)
 			}
 		}
 		talk(t, lab.TCP(t, "tcp4", r.Laptop, r.Server))
 		talk(t, lab.TCP(t, "tcp6", r.Phone, r.Server))
 		talk(t, lab.TCPVia(t, netip.MustParseAddrPort("203.0.113.1:8080"), r.Server, r.Phone))
-		tally.agrees(t, r.Clients())
+		totals.agrees(t, r.Clients())
 
 		// A flow that goes on after the table was flushed is a new one.
 		if err := dialLibrary(t).Flush(); err != nil {
@@ -160,7 +160,7 @@ func TestReadTraffic(t *testing.T) {
 		}
 
 		connection := lab.TCP(t, "tcp4", r.Printer, r.Server)
-		if n := tally.dump(t).Active[r.Printer.IPv4][state.TCP]; n != 1 {
+		if n := totals.dump(t).Active[r.Printer.IPv4][state.TCP]; n != 1 {
 			t.Errorf("%d active connections, want 1", n)
 		}
 		if err := connection.From.SetLinger(0); err != nil { // RST
@@ -169,7 +169,7 @@ func TestReadTraffic(t *testing.T) {
 		if err := connection.From.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if got := tally.agrees(t, r.Clients()); len(got) != 6 {
+		if got := totals.agrees(t, r.Clients()); len(got) != 6 {
 			t.Errorf("%d addresses counted, want 6", len(got))
 		}
 	})
@@ -177,7 +177,7 @@ func TestReadTraffic(t *testing.T) {
 
 // agrees makes dumps until they say what nftables says, as the router may see the
 // last packets a moment later, and returns that.
-func (a *tally) agrees(t *testing.T, clients []*lab.Host) map[netip.Addr][2]state.Traffic {
+func (a *flowTotals) agrees(t *testing.T, clients []*lab.Host) map[netip.Addr][2]state.Traffic {
 	t.Helper()
 	var diff string
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {

@@ -32,8 +32,8 @@ type File struct {
 	Err error
 }
 
-// Default files. systemd-networkd has a file for each interface, which before
-// version 257, or with PersistLeases=runtime, is in memory only.
+// Default files. systemd-networkd has one for each interface, in memory if it is
+// told PersistLeases=runtime; before version 256 it had none.
 var (
 	defaultHosts  = []string{"/var/lib/dnsmasq/dhcp-hosts"}
 	defaultLeases = slices.Concat(dnsmasqPaths, keaPaths, networkdPaths, iscPaths, adguardPaths)

@@ -130,18 +130,20 @@ func (r *jsonReader) uint() uint64 {
 // bool reads true or false.
 func (r *jsonReader) bool() bool { return r.literal() == "true" }
 
-// octets reads an array of as many numbers up to 255 as there is room for. It
-// reports whether that is what was there.
-func (r *jsonReader) octets(into []byte) bool {
-	n, ok := 0, true
+// octets reads an array of numbers up to 255 and returns how many there were. That
+// is -1 if one of them is none, or if there are more than there is room for.
+func (r *jsonReader) octets(into []byte) int {
+	n := 0
 	r.array(func() {
 		value := r.uint()
-		if ok = ok && n < len(into) && value <= 255; ok {
-			into[n] = byte(value)
-			n++
+		if n < 0 || n == len(into) || value > 255 {
+			n = -1
+			return
 		}
+		into[n] = byte(value)
+		n++
 	})
-	return ok && n == len(into)
+	return n
 }
 
 // literal reads a number, true, false or null. It is empty if another value was

@@ -66,7 +66,7 @@ func loadLeases(path string) (leaseFile, error) {
 		l.text, err = "", unknownFormat(l.text)
 		return l, fmt.Errorf("parse %q: %w", path, err)
 	}
-	if err != nil && l.format.newestLast {
+	if errors.Is(err, errTooLarge) && l.format.newestLast {
 		header, _, _ := strings.Cut(l.text, "\n")
 		l.text, err = loadEnd(f, size)
 		if l.format.header {

@@ -13,11 +13,11 @@ type networkdLease struct {
 	addr     [4]byte
 	isAddr   bool
 	name     string
-	typ      uint64 // HardwareAddressType: ARPHRD_* in linux/if_arp.h
-	mac      state.MAC
-	isMAC    bool   // HardwareAddress has six octets
-	bootEnd  uint64 // ExpirationUSec: on CLOCK_BOOTTIME, in microseconds; 0: not said
-	clockEnd uint64 // ExpirationRealtimeUSec: on CLOCK_REALTIME, as it was when the file was written
+	hwType   uint64   // HardwareAddressType: ARPHRD_* in linux/if_arp.h
+	hwLength uint64   // HardwareAddressLength
+	hw       [16]byte // HardwareAddress; version 257 writes all of chaddr (RFC 2131, 2)
+	bootEnd  uint64   // ExpirationUSec: on CLOCK_BOOTTIME, in microseconds; 0: not said
+	clockEnd uint64   // ExpirationRealtimeUSec: on CLOCK_REALTIME, as it was when the file was written
 }
 
 // parseNetworkd reads what systemd-networkd writes for an interface with
@@ -54,10 +54,11 @@ func parseNetworkd(t *leaseTable, text string, now state.Instant) error {
 		case l.ended(boot, now):
 			t.end(addr)
 		default:
-			if l.typ != etherType || !l.isMAC {
-				l.mac = state.MAC{}
+			r := state.NameRecord{Addr: addr, Name: l.name, Source: state.FromDHCP}
+			if l.hwType == etherType && l.hwLength == uint64(len(r.MAC)) {
+				r.MAC = state.MAC(l.hw[:len(r.MAC)])
 			}
-			t.put(state.NameRecord{Addr: addr, MAC: l.mac, Name: l.name, Source: state.FromDHCP})
+			t.put(r)
 		}
 	}
 	return cmp.Or(r.err(), bad.err())
@@ -68,13 +69,15 @@ func readNetworkdLease(r *jsonReader) (l networkdLease) {
 	r.object(func(name string) {
 		switch name {
 		case "Address":
-			l.isAddr = r.octets(l.addr[:])
+			l.isAddr = r.octets(l.addr[:]) == len(l.addr)
 		case "Hostname":
 			l.name = r.string()
 		case "HardwareAddressType":
-			l.typ = r.uint()
+			l.hwType = r.uint()
+		case "HardwareAddressLength":
+			l.hwLength = r.uint()
 		case "HardwareAddress":
-			l.isMAC = r.octets(l.mac[:])
+			r.octets(l.hw[:])
 		case "ExpirationUSec":
 			l.bootEnd = r.uint()
 		case "ExpirationRealtimeUSec":

@@ -7,12 +7,14 @@ import (
 	"network-metrics-exporter/state"
 )
 
-const networkdFilePath = "../../testdata/dhcp/systemd-networkd-257.json"
+const networkdFilePath = "../../testdata/dhcp/systemd-networkd-257-2026-11-28.json"
 
 func TestReadNetworkd(t *testing.T) {
 	testRead(t, networkdFilePath, "systemd-networkd", []state.NameRecord{
-		dhcp("192.168.77.100", "02:00:5e:10:00:01", "phone"),
-		dhcp("192.168.77.101", "02:00:5e:10:00:02", ""),
+		dhcp("192.168.77.12", "02:00:5e:10:00:03", "nas"), // which has a static lease
+		dhcp("192.168.77.192", "02:00:5e:10:00:01", "phone"),
+		dhcp("192.168.77.148", "02:00:5e:10:00:02", ""),
+		dhcp("192.168.77.142", "02:00:5e:10:00:04", "tablet"),
 	})
 }
 
@@ -20,7 +22,7 @@ func TestParseNetworkd(t *testing.T) {
 	const (
 		head  = `{"BootID":"00112233445566778899aabbccddeeff","Address":[192,168,77,1],"PrefixLength":24,"Leases":[`
 		phone = `{"ClientId":[1,2,0,94,16,0,1],"Address":[192,168,77,2],"Hostname":"phone","HardwareAddressType":1,"HardwareAddressLength":6,` +
-			`"HardwareAddress":[2,0,94,16,0,1],"ExpirationUSec":3600000001,"ExpirationRealtimeUSec":1795827600000001}`
+			`"HardwareAddress":[2,0,94,16,0,1,0,0,0,0,0,0,0,0,0,0],"ExpirationUSec":3600000001,"ExpirationRealtimeUSec":1795827600000001}`
 		tail = "]}\n"
 	)
 	with := func(changes ...string) string {
@@ -44,14 +46,16 @@ func TestParseNetworkd(t *testing.T) {
 		{name: "without an end, of another boot", file: with(now.Boot, otherBoot, "1795827600000001", "18446744073709551615"), want: named},
 		{name: "ends unsaid", file: with(`"ExpirationUSec":3600000001,"ExpirationRealtimeUSec":1795827600000001`, `"a":1`), want: named},
 		{name: "no name", file: with(`"Hostname":"phone",`, ""), want: []state.NameRecord{dhcp("192.168.77.2", "02:00:5e:10:00:01", "")}},
-		{name: "no MAC", file: with(`"HardwareAddress":[2,0,94,16,0,1],`, ""), want: []state.NameRecord{dhcp("192.168.77.2", "", "phone")}},
+		{name: "not padded, as of later versions", file: with("94,16,0,1,0,0,0,0,0,0,0,0,0,0]", "94,16,0,1]"), want: named},
+		{name: "EUI-64", file: with(`"HardwareAddressLength":6`, `"HardwareAddressLength":8`), want: []state.NameRecord{dhcp("192.168.77.2", "", "phone")}},
+		{name: "no MAC", file: with(`"HardwareAddressLength":6,`, "", `"HardwareAddress":[2,0,94,16,0,1,0,0,0,0,0,0,0,0,0,0],`, ""), want: []state.NameRecord{dhcp("192.168.77.2", "", "phone")}},
 		{name: "InfiniBand", file: with(`"HardwareAddressType":1,`, `"HardwareAddressType":32,`), want: []state.NameRecord{dhcp("192.168.77.2", "", "phone")}},
 		{name: "escapes", file: with(`"phone"`, `"K\u00fcche\u0000\""`), want: []state.NameRecord{dhcp("192.168.77.2", "02:00:5e:10:00:01", "Küche\x00\"")}},
 		{name: "bad leases", file: head + phone + `,{"Hostname":"a"},{"Address":[192,168,77],"Hostname":"b"},{"Address":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1]}` + tail, want: named, err: "lease 2 and 2 more: " + want},
 		{name: "a value of another type", file: with(`"Hostname":"phone"`, `"Hostname":7`), want: []state.NameRecord{dhcp("192.168.77.2", "02:00:5e:10:00:01", "")}},
 		{name: "an octet that is none", file: with("[192,168,77,2]", "[192,168,77,256]"), err: "lease 1: " + want},
-		{name: "cut in a lease", file: head + phone + "," + phone[:len(phone)-3], want: named, err: "byte 553: want JSON"},
-		{name: "cut", file: head + phone, want: named, err: "byte 327: want JSON"},
+		{name: "cut in a lease", file: head + phone + "," + phone[:len(phone)-3], want: named, err: "byte 593: want JSON"},
+		{name: "cut", file: head + phone, want: named, err: "byte 347: want JSON"},
 	})
 }
 

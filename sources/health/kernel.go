@@ -3,10 +3,7 @@ package health
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,28 +45,24 @@ func (m Machine) capability() []Finding {
 	return []Finding{ok(name, "CAP_NET_ADMIN is there")}
 }
 
-const asRoot = "run it as root (sudo), or give the service AmbientCapabilities=CAP_NET_ADMIN"
-
 // modules looks for the parts of the kernel that the sources ask. A source that
 // answers proves its own, which may be built in without a trace.
 func (m Machine) modules() []Finding {
-	var findings []Finding
-	for _, module := range []struct {
-		name   string
-		source state.Source
-	}{{"nf_tables", state.NFTables}, {"nf_conntrack_netlink", state.Conntrack}} {
-		findings = append(findings, examineModule(module.name, m.probe(module.source)))
+	return []Finding{
+		m.module("nf_tables", m.result(state.NFTables)),
+		m.module("nf_conntrack_netlink", m.result(state.Conntrack)),
 	}
-	return findings
 }
 
-func examineModule(module string, err error) Finding {
+func (m Machine) module(module string, err error) Finding {
 	const name = "module"
 	if loaded(module) {
 		return ok(name, "%s is loaded", module)
 	}
 	// Without the module there is nobody who could say anything else.
 	switch absent := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT); {
+	case absent && m.host == byNixOS:
+		return fail(name, fmt.Sprintf("boot.kernelModules = [ %q ];", module), "%s is missing: %v", module, err)
 	case absent:
 		return fail(name, fmt.Sprintf("modprobe %s, and its name in a file in /etc/modules-load.d", module), "%s is missing: %v", module, err)
 	case errors.Is(err, unix.EPERM):
@@ -94,68 +87,34 @@ func loaded(module string) bool {
 	return false
 }
 
-// interfaces looks for those of the LAN.
-func (m Machine) interfaces() []Finding {
-	const name = "interface"
-	all, err := net.Interfaces()
-	if err != nil {
-		return []Finding{unknown(name, err)}
-	}
-	var findings []Finding
-	for _, wanted := range m.Interfaces {
-		if slices.ContainsFunc(all, func(i net.Interface) bool { return i.Name == wanted }) {
-			findings = append(findings, ok(name, "%s is there", wanted))
-			continue
-		}
-		var others []string
-		for _, i := range all {
-			if i.Flags&net.FlagLoopback == 0 {
-				others = append(others, i.Name)
-			}
-		}
-		findings = append(findings, fail(name, "--interface=NAME", "%s does not exist; there is: %s", wanted, strings.Join(others, " ")))
-	}
-	return findings
-}
-
-// networks looks for prefixes of the LAN interfaces whose devices are no clients.
-func (m Machine) networks() []Finding {
-	const name = "network"
-	if m.Sample.LAN == nil {
-		return []Finding{unknown(name, m.probe(state.Neighbor))}
-	}
-	scope := state.NewScope(m.Networks, m.Interfaces, m.Sample.LAN, nil)
-	var findings []Finding
-	for _, a := range m.Sample.LAN.AddrsOn(m.Interfaces) {
-		missed := !slices.ContainsFunc(scope.Networks, func(n netip.Prefix) bool {
-			return n.Bits() <= a.Network.Bits() && n.Contains(a.Network.Addr())
-		})
-		if missed {
-			findings = append(findings, warn(name, "--network="+a.Network.String(), "%v of %s is in none of the clients' networks, %v", a.Network, a.Interface, scope.Networks))
-		}
-	}
-	switch {
-	case len(scope.Networks) == 0:
-		return []Finding{warn(name, "--network=CIDR", "no clients: %s has no address", strings.Join(m.Interfaces, " "))}
-	case len(findings) == 0:
-		return []Finding{ok(name, "clients are those in %v", scope.Networks)}
-	}
-	return findings
+// sysctlIs reports whether a kernel parameter, given as a path below /proc/sys, has
+// a value. One that is not there has none.
+func sysctlIs(path, value string) bool {
+	text, err := os.ReadFile("/proc/sys/" + path)
+	return err == nil && strings.TrimSpace(string(text)) == value
 }
 
 // nearlyFull is the share of the table's limit at which new flows are soon refused.
 const nearlyFull = 0.8
 
-// conntrack looks at how full the connection tracking table is.
+// conntrack looks at how full the connection tracking table is, and whether anything
+// is tracked at all.
 func (m Machine) conntrack() []Finding {
 	const name = "conntrack"
 	flows := m.Sample.Conntrack
 	if flows == nil {
-		return []Finding{unknown(name, m.probe(state.Conntrack))}
+		return []Finding{unknown(name, m.result(state.Conntrack))}
 	}
+	var findings []Finding
 	if flows.Limit > 0 && float64(flows.Entries) >= nearlyFull*float64(flows.Limit) {
-		return []Finding{warn(name, fmt.Sprintf("sysctl net.netfilter.nf_conntrack_max=%d", 2*uint64(flows.Limit)),
-			"the table is nearly full, at %d of %d entries", flows.Entries, flows.Limit)}
+		findings = append(findings, warn(name, m.host.sysctl(2*uint64(flows.Limit), "net.netfilter.nf_conntrack_max"),
+			"the table is nearly full, at %d of %d entries", flows.Entries, flows.Limit))
 	}
-	return []Finding{ok(name, "%d of %d entries are taken", flows.Entries, flows.Limit)}
+	// Rules that nftables does not show, such as those of iptables-legacy, may have
+	// connections tracked too: then there are some.
+	if m.Ruleset != nil && !m.Ruleset.Conntrack && flows.Entries == 0 {
+		findings = append(findings, warn(name, "nft add rule inet filter forward ct state established,related accept, or another rule with ct",
+			"no rule makes the kernel track connections: there are no numbers of connections"))
+	}
+	return orOK(findings, name, "%d of %d entries are taken", flows.Entries, flows.Limit)
 }

@@ -6,11 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"network-metrics-exporter/sources/dhcp"
 )
 
 // Process is a program that runs, of those that an examination looks for.
 type Process struct {
-	name string // as /proc/PID/comm has it
+	name string   // as /proc/PID/comm has it
+	args []string // its command line
 	pid  int
 	user
 }
@@ -19,11 +22,14 @@ type Process struct {
 // linux/sched.h without the NUL.
 const maxComm = 15
 
-// The programs that an examination looks for.
+// The programs that an examination looks for, besides the DHCP servers.
 var (
-	readers   = []string{"node_exporter", "prometheus-node-exporter"[:maxComm]}
+	exporters = []string{"node_exporter", "prometheus-node-exporter"}
 	resetters = []string{"nlbwmon"}
 )
+
+// comm returns what /proc/PID/comm has of the name of a program.
+func comm(program string) string { return program[:min(len(program), maxComm)] }
 
 // Processes finds, by their names, the programs in this network namespace that an
 // examination looks for: those of others, in containers say, have nothing to do
@@ -35,12 +41,19 @@ func Processes() []Process {
 	if err != nil {
 		return nil
 	}
+	wanted := make(map[string]bool)
+	for _, program := range slices.Concat(exporters, resetters) {
+		wanted[comm(program)] = true
+	}
+	for _, s := range dhcp.Servers() {
+		wanted[comm(s.Process)] = true
+	}
 	var found []Process
 	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
 	for _, path := range paths {
-		comm, err := os.ReadFile(path + "/comm")
-		name := strings.TrimSuffix(string(comm), "\n")
-		if err != nil || !slices.Contains(readers, name) && !slices.Contains(resetters, name) {
+		text, err := os.ReadFile(path + "/comm")
+		name := strings.TrimSuffix(string(text), "\n")
+		if err != nil || !wanted[name] {
 			continue
 		}
 		network, err := os.Readlink(path + "/ns/net")
@@ -51,18 +64,40 @@ func Processes() []Process {
 		if err != nil {
 			continue // it has ended
 		}
+		line, err := os.ReadFile(path + "/cmdline") // each argument ends with a NUL
+		if err != nil {
+			continue
+		}
 		pid, err := strconv.Atoi(filepath.Base(path))
 		if err != nil {
 			continue
 		}
-		found = append(found, Process{name, pid, parseUser(string(status))})
+		args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+		found = append(found, Process{name, args, pid, parseUser(string(status))})
 	}
 	return found
 }
 
-// named returns the processes of some names.
-func (m Machine) named(names []string) []Process {
-	return slices.DeleteFunc(slices.Clone(m.Processes), func(p Process) bool { return !slices.Contains(names, p.name) })
+// named returns the processes of some programs.
+func (m Machine) named(programs ...string) []Process {
+	return slices.DeleteFunc(slices.Clone(m.Processes), func(p Process) bool {
+		return !slices.ContainsFunc(programs, func(program string) bool { return comm(program) == p.name })
+	})
+}
+
+// options returns the values that a command line gives to an option, behind an equals
+// sign or as the next argument.
+func (p Process) options(option string) (values []string) {
+	for i, arg := range p.args {
+		switch rest, ok := strings.CutPrefix(arg, option); {
+		case !ok:
+		case rest == "" && i+1 < len(p.args):
+			values = append(values, p.args[i+1])
+		case strings.HasPrefix(rest, "="):
+			values = append(values, rest[1:])
+		}
+	}
+	return values
 }
 
 // parseUser takes who a process runs as from /proc/PID/status (proc(5)): file
@@ -93,10 +128,10 @@ func numbers(text string) (ns []uint32) {
 	return ns
 }
 
-// others looks for programs that spoil what they share with others.
-func (m Machine) others() []Finding {
+// resetters looks for programs that spoil what they share with others.
+func (m Machine) resetters() []Finding {
 	const name = "nlbwmon"
-	for _, p := range m.named(resetters) {
+	for _, p := range m.named(resetters...) {
 		return []Finding{warn(name, "systemctl disable --now nlbwmon, or let it be",
 			"nlbwmon (process %d) zeroes the counters of conntrack, under every other program that reads them", p.pid)}
 	}

@@ -22,7 +22,11 @@ var errTruncated = errors.New("truncated message")
 type link struct {
 	index        uint32
 	name         string
-	pointToPoint bool // has one peer, or several that are told apart by routes alone
+	kind         string // of a virtual one, such as bridge
+	up           bool
+	pointToPoint bool   // has one peer, or several that are told apart by routes alone
+	master       uint32 // index of the bridge or bond that it is a port of; 0: none
+	lower        uint32 // of some kinds, index of the interface that it lies on
 }
 
 // parseLink decodes RTM_NEWLINK (rtnetlink(7)): struct ifinfomsg, attributes.
@@ -31,10 +35,22 @@ func parseLink(body []byte) (l link, err error) {
 		return l, errTruncated
 	}
 	l.index = binary.NativeEndian.Uint32(body[4:])
-	l.pointToPoint = binary.NativeEndian.Uint32(body[8:])&unix.IFF_POINTOPOINT != 0
+	flags := binary.NativeEndian.Uint32(body[8:])
+	l.up, l.pointToPoint = flags&unix.IFF_UP != 0, flags&unix.IFF_POINTOPOINT != 0
 	for typ, value := range netlink.Attributes(body[unix.SizeofIfInfomsg:], &err) {
-		if typ == unix.IFLA_IFNAME {
+		switch typ {
+		case unix.IFLA_IFNAME:
 			l.name = value.Text()
+		case unix.IFLA_MASTER:
+			l.master = value.NativeUint32()
+		case unix.IFLA_LINK:
+			l.lower = value.NativeUint32()
+		case unix.IFLA_LINKINFO:
+			for typ, info := range value.Nested() {
+				if typ == unix.IFLA_INFO_KIND {
+					l.kind = info.Text()
+				}
+			}
 		}
 	}
 	return l, err
@@ -133,6 +149,11 @@ func parseRoute(body []byte) (r route, err error) {
 		}
 	}
 	return r, err
+}
+
+// isDefault reports whether a route is for all that no other one is for.
+func (r route) isDefault() bool {
+	return r.kind == unix.RTN_UNICAST && !r.cached && (!r.network.IsValid() || r.network.Bits() == 0)
 }
 
 // minPrefix is the length of the shortest prefix that is a network. Shorter ones are

@@ -3,7 +3,6 @@ package store
 import (
 	"math"
 	"net/netip"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -68,23 +67,32 @@ func decodeHead(body []byte) (*state.Ledger, bool) {
 	}
 }
 
+// leastRecord is the length of the shortest message that is a client or a device:
+// an IPv4 address with tag and length. Without it a file of many empty messages
+// would ask for far more memory than it has itself.
+const leastRecord = 6
+
 // makeRoom counts what there are most of, and makes as much room.
 func (d *ledgerDecoder) makeRoom(body []byte) {
-	var counting decoder
 	var clients, devices, counters int
 	for {
-		f, ok := counting.next(&body)
+		f, ok := d.next(&body)
 		if !ok {
 			break
 		}
 		switch f.num {
 		case ledgerClient:
 			clients++
+			d.bad = d.bad || len(f.bytes) < leastRecord
 		case ledgerDevice:
 			devices++
+			d.bad = d.bad || len(f.bytes) < leastRecord
 		case ledgerCounters:
 			counters++
 		}
+	}
+	if d.bad {
+		return
 	}
 	d.Clients = make([]state.Client, 0, clients)
 	d.Devices = make([]state.Device, 0, devices)
@@ -191,8 +199,8 @@ func (d *ledgerDecoder) fault(message []byte) {
 }
 
 func (d *ledgerDecoder) beforeUptime(f field) (times []time.Duration) {
-	for list := d.bytes(f); len(list) > 0; {
-		times = append(times, d.Uptime-time.Duration(d.number(&list)))
+	for packed := d.bytes(f); len(packed) > 0; {
+		times = append(times, d.Uptime-time.Duration(d.number(&packed)))
 	}
 	return times
 }
@@ -220,35 +228,6 @@ func (d *ledgerDecoder) parts(f field) {
 		d.counters(d.bytes(f))
 	case ledgerFlows:
 		d.flows(d.bytes(f))
-	}
-}
-
-func (d *ledgerDecoder) readings(message []byte) {
-	a := &d.LastReadings
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
-		switch f.num {
-		case readingsLayout:
-			a.Layout = state.Layout(d.string(f))
-		case readingsGeneration:
-			a.Generation = uint32(d.uint(f, math.MaxUint32))
-		case readingsObjects:
-			for list := d.bytes(f); len(list) > 0; {
-				a.Objects = append(a.Objects, state.CounterID{Table: d.number(&list), Object: d.number(&list)})
-			}
-			if !slices.IsSortedFunc(a.Objects, state.CounterID.Compare) {
-				d.bad = true
-			}
-		case readingsFull:
-			a.Full = d.bool(f)
-		case readingsFlowtable:
-			a.Flowtable = state.FlowtableUse(d.uint(f, math.MaxUint8))
-		case readingsLocalKnown:
-			a.LocalKnown = d.bool(f)
-		}
 	}
 }
 

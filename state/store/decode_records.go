@@ -2,7 +2,6 @@ package store
 
 import (
 	"math"
-	"net/netip"
 
 	"network-metrics-exporter/state"
 )
@@ -40,17 +39,17 @@ func (d *ledgerDecoder) total(fields *usageFields, s *state.CounterState) {
 	}
 }
 
-func (d *ledgerDecoder) traffic(list []byte) [2]state.Traffic {
+func (d *ledgerDecoder) traffic(packed []byte) [2]state.Traffic {
 	var v [4]uint64
-	d.numbers(list, v[:])
+	d.numbers(packed, v[:])
 	return [2]state.Traffic{state.Rx: {Bytes: v[0], Packets: v[1]}, state.Tx: {Bytes: v[2], Packets: v[3]}}
 }
 
 // slotsOf reads the slots of a total.
-func (d *ledgerDecoder) slotsOf(list []byte) []state.WindowSlot {
+func (d *ledgerDecoder) slotsOf(packed []byte) []state.WindowSlot {
 	from := len(d.slots)
-	for next := 0; len(list) > 0; {
-		at := d.number(&list)
+	for next := 0; len(packed) > 0; {
+		at := d.number(&packed)
 		if at < uint64(next) || at >= uint64(len(d.Slots)) {
 			d.bad = true
 			return nil
@@ -58,7 +57,7 @@ func (d *ledgerDecoder) slotsOf(list []byte) []state.WindowSlot {
 		next = int(at) + 1
 		var v [6]uint64
 		for i := range v {
-			v[i] = d.number(&list)
+			v[i] = d.number(&packed)
 		}
 		if len(d.slots) == cap(d.slots) {
 			d.slots = append(make([]state.WindowSlot, 0, slotsAtOnce+len(d.Slots)), d.slots[from:]...)
@@ -88,9 +87,9 @@ func (d *ledgerDecoder) usage(fields *usageFields, u *state.Usage) {
 	u.Previous = d.periods(fields[usagePrevious])
 }
 
-func (d *ledgerDecoder) periods(list []byte) [2]state.PeriodBytes {
+func (d *ledgerDecoder) periods(packed []byte) [2]state.PeriodBytes {
 	var v [4]uint64
-	d.numbers(list, v[:])
+	d.numbers(packed, v[:])
 	return [2]state.PeriodBytes{
 		state.All:   {state.Rx: v[0], state.Tx: v[1]},
 		state.Local: {state.Rx: v[2], state.Tx: v[3]},
@@ -168,7 +167,7 @@ func (d *ledgerDecoder) device(message []byte) {
 	if firstSeen.num != 0 {
 		device.FirstSeen = d.time(firstSeen, d.wallAt(device.Since))
 	}
-	if n > 0 && d.Devices[n-1].ID.Compare(device.ID) >= 0 || !device.ID.MAC.IsZero() && device.ID.Addr.IsValid() {
+	if device.ID.MAC.IsZero() != device.ID.Addr.IsValid() || n > 0 && d.Devices[n-1].ID.Compare(device.ID) >= 0 {
 		d.bad = true
 	}
 }
@@ -264,106 +263,4 @@ func (d *ledgerDecoder) clientField(c *state.Client, f field) {
 	case clientOtherBytes:
 		c.OtherBytes = d.uint(f, math.MaxUint64)
 	}
-}
-
-// counters reads those of an address.
-func (d *ledgerDecoder) counters(message []byte) {
-	var addr netip.Addr
-	var all, local []byte
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
-		switch f.num {
-		case countersClient:
-			if at := d.uint(f, uint64(len(d.Clients))); at > 0 {
-				addr = d.Clients[at-1].Addr
-			}
-		case countersAddr:
-			addr = d.addr(d.bytes(f))
-		case countersAll:
-			all = d.bytes(f)
-		case countersLocal:
-			local = d.bytes(f)
-		}
-	}
-	a := &d.LastReadings
-	a.Counters = d.countersOf(a.Counters, addr, all)
-	a.Local = d.countersOf(a.Local, addr, local)
-}
-
-// countersOf appends the counters of an address in a list to those before.
-func (d *ledgerDecoder) countersOf(counters []state.Counter, addr netip.Addr, list []byte) []state.Counter {
-	before := len(counters)
-	if before > 0 && !counters[before-1].Addr.Less(addr) && len(list) > 0 {
-		d.bad = true
-	}
-	for len(list) > 0 {
-		object := d.number(&list)
-		c := state.Counter{Addr: addr, Direction: state.Direction(object & 1)}
-		switch at := object >> 1; {
-		case at == 0:
-			c.ID = state.CounterID{Table: d.number(&list), Object: d.number(&list)}
-		case at <= uint64(len(d.LastReadings.Objects)):
-			c.ID = d.LastReadings.Objects[at-1]
-		default:
-			d.bad = true
-		}
-		c.Traffic = state.Traffic{Bytes: d.number(&list), Packets: d.number(&list)}
-		if n := len(counters); n > before && (counters[n-1].Direction > c.Direction ||
-			counters[n-1].Direction == c.Direction && counters[n-1].ID.Compare(c.ID) > 0) {
-			d.bad = true
-		}
-		counters = append(counters, c)
-	}
-	return counters
-}
-
-func (d *ledgerDecoder) flows(message []byte) {
-	flows := &state.TrackedFlows{Active: make(map[netip.Addr]state.Connections)}
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
-		switch f.num {
-		case flowsUptime:
-			flows.Uptime = d.duration(f)
-		case flowsCost:
-			flows.Cost = d.duration(f)
-		case flowsActive:
-			d.active(flows, d.bytes(f))
-		}
-	}
-	d.Flows = flows
-}
-
-// active reads the last counts of flows of one address.
-func (d *ledgerDecoder) active(flows *state.TrackedFlows, message []byte) {
-	var addr netip.Addr
-	var connections state.Connections
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
-		switch f.num {
-		case activeAddr:
-			addr = d.addr(d.bytes(f))
-		case activeCounts:
-			var counts [len(connections)]uint64
-			d.numbers(d.bytes(f), counts[:])
-			for i, n := range counts {
-				if n > math.MaxUint32 {
-					d.bad = true
-				}
-				connections[i] = uint32(n)
-			}
-		}
-	}
-	if _, twice := flows.Active[addr]; twice {
-		d.bad = true
-	}
-	flows.Active[addr] = connections
 }

@@ -20,7 +20,7 @@ type ledgerEncoder struct {
 	wall       int64                    // Wall in nanoseconds since 1970
 	interfaces []string                 // sorted
 	devices    map[state.DeviceID]int32 // their places
-	values     []uint64                 // room for lists
+	values     []uint64                 // room for packed numbers
 }
 
 // encode returns a ledger's file. One ledger has one encoding. Recovered and what
@@ -109,7 +109,7 @@ func (e *ledgerEncoder) beforeUptime(num protowire.Number, times []time.Duration
 	for _, t := range times {
 		e.values = append(e.values, uint64(e.Uptime-t))
 	}
-	e.list(num, e.values)
+	e.packed(num, e.values)
 }
 
 // steady writes a time on the steady clock, unless it is never.
@@ -132,7 +132,7 @@ func (e *ledgerEncoder) readings() {
 	for _, id := range a.Objects {
 		e.values = append(e.values, id.Table, id.Object)
 	}
-	e.list(readingsObjects, e.values)
+	e.packed(readingsObjects, e.values)
 	e.bool(readingsFull, a.Full)
 	e.uint(readingsFlowtable, uint64(a.Flowtable))
 	e.bool(readingsLocalKnown, a.LocalKnown)
@@ -155,14 +155,14 @@ func (e *ledgerEncoder) total(s *state.CounterState) {
 			e.values = append(e.values, uint64(at), rx.Bytes, rx.Packets, tx.Bytes, tx.Packets, slot.Peak[state.Rx], slot.Peak[state.Tx])
 		}
 	}
-	e.list(totalSlots, e.values)
+	e.packed(totalSlots, e.values)
 	if s.Reserved != ([2]state.Traffic{}) {
 		above := func(d state.Direction) (bytes, packets uint64) {
 			return s.Reserved[d].Bytes - s.Total[d].Bytes, s.Reserved[d].Packets - s.Total[d].Packets
 		}
 		rxBytes, rxPackets := above(state.Rx)
 		txBytes, txPackets := above(state.Tx)
-		e.list(totalReserved, []uint64{rxBytes, rxPackets, txBytes, txPackets})
+		e.packed(totalReserved, []uint64{rxBytes, rxPackets, txBytes, txPackets})
 	}
 }
 
@@ -170,7 +170,7 @@ func (e *ledgerEncoder) usage(u *state.Usage) {
 	e.total(&u.CounterState)
 	e.numbers(usageLocal, u.Local[:]...)
 	if u.LocalReserved != ([2]uint64{}) {
-		e.list(usageLocalReserved, []uint64{u.LocalReserved[state.Rx] - u.Local[state.Rx], u.LocalReserved[state.Tx] - u.Local[state.Tx]})
+		e.packed(usageLocalReserved, []uint64{u.LocalReserved[state.Rx] - u.Local[state.Rx], u.LocalReserved[state.Tx] - u.Local[state.Tx]})
 	}
 	periods := func(p [2]state.PeriodBytes) []uint64 {
 		return []uint64{p[state.All][state.Rx], p[state.All][state.Tx], p[state.Local][state.Rx], p[state.Local][state.Tx]}
@@ -267,7 +267,7 @@ func (e *ledgerEncoder) countersOf(num protowire.Number, addr netip.Addr, counte
 		e.values = append(e.values, c.Bytes, c.Packets)
 		counters = counters[1:]
 	}
-	e.list(num, e.values)
+	e.packed(num, e.values)
 	return counters
 }
 

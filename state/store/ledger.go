@@ -8,8 +8,6 @@ import (
 	"hash/crc32"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"network-metrics-exporter/state"
 )
 
@@ -17,13 +15,13 @@ import (
 // format of Protocol Buffers (protobuf.dev/programming-guides/encoding), and the
 // CRC-32C of all that, big-endian. The messages are as the constants below say.
 //
-// A field that is added gets the next number of its message. An older program
-// passes over it, so that it takes no new version. Versions 1 and 2 had other
-// formats, see legacy.go.
+// The number of a field never changes. A field that is added gets one that is free,
+// in what has a total or is usage from 32 on. An older program passes over it, so
+// that it takes no new version. Versions 1 and 2 had other formats, see legacy.go.
 //
 // The file is small, and quick to write and read, as most of what it holds is told
 // by what it holds already: a time by how long it was before Ledger.Steady, a
-// baseline by what came since, a device, a name or a counter's object by its place
+// baseline by what came since, a device, a name or a counter's object by its index
 // in a list.
 const (
 	magic   = "network-metrics-exporter ledger "
@@ -33,127 +31,125 @@ const (
 // The fields of a ledger. In the file they are in this order, so that the head is
 // read without the rest.
 const (
-	ledgerRun        protowire.Number   = iota + 1 // varint
-	ledgerBoot                                     // text
-	ledgerUptime                                   // varint, nanoseconds, as all times
-	ledgerCheckpoint                               // varint
-	ledgerHead       = ledgerCheckpoint            // the last field of the head
-)
-const (
-	ledgerWall           = ledgerHead + 1 + iota // zigzag, since 1970; left out: not known, as all times of the wall clock
-	ledgerSteady                                 // zigzag
-	ledgerTrusted                                // bool
-	ledgerFirstUptime                            // varint
-	ledgerResets                                 // varint
-	ledgerRepairs                                // varint
-	ledgerLosses                                 // varint
-	ledgerFlowFile                               // varint
-	ledgerCurrentPeriod                          // zigzag, since Wall
-	ledgerPreviousPeriod                         // zigzag, since Wall
-	ledgerSetting                                // text, repeated
-	ledgerNetwork                                // address, then a byte with the length of the prefix; repeated
-	ledgerFault                                  // message, repeated: ordered by source
-	ledgerBaselines                              // list: how long before Uptime
-	ledgerSlots                                  // list: how long before Uptime
-	ledgerInterface                              // text, repeated: names that clients refer to
-	ledgerReadings                               // message
-	ledgerOther                                  // message: a total
-	ledgerOtherDevice                            // message: usage
-	ledgerDevice                                 // message, repeated: ordered by ID
-	ledgerClient                                 // message, repeated: ordered by address
-	ledgerCounters                               // message, repeated: ordered by address
-	ledgerFlows                                  // message
+	ledgerRun            = 1                // varint
+	ledgerBoot           = 2                // text
+	ledgerUptime         = 3                // varint, nanoseconds, as all times
+	ledgerCheckpoint     = 4                // varint
+	ledgerHead           = ledgerCheckpoint // the last field of the head
+	ledgerWall           = 5                // zigzag, since 1970; left out: not known, as all times of the wall clock
+	ledgerSteady         = 6                // zigzag
+	ledgerTrusted        = 7                // bool
+	ledgerFirstUptime    = 8                // varint
+	ledgerResets         = 9                // varint
+	ledgerRepairs        = 10               // varint
+	ledgerLosses         = 11               // varint
+	ledgerFlowFile       = 12               // varint
+	ledgerCurrentPeriod  = 13               // zigzag, since Wall
+	ledgerPreviousPeriod = 14               // zigzag, since Wall
+	ledgerSetting        = 15               // text, repeated
+	ledgerNetwork        = 16               // address, then a byte with the length of the prefix; repeated
+	ledgerFault          = 17               // message, repeated: ordered by source
+	ledgerBaselines      = 18               // packed: how long before Uptime
+	ledgerSlots          = 19               // packed: how long before Uptime
+	ledgerInterface      = 20               // text, repeated: names that clients refer to
+	ledgerReadings       = 21               // message
+	ledgerOther          = 22               // message: a total
+	ledgerOtherDevice    = 23               // message: usage
+	ledgerDevice         = 24               // message, repeated: ordered by ID
+	ledgerClient         = 25               // message, repeated: ordered by address
+	ledgerCounters       = 26               // message, repeated: ordered by address
+	ledgerFlows          = 27               // message
 )
 
 // The fields of a fault.
 const (
-	faultSource protowire.Number = iota + 1 // text
-	faultText                               // text
+	faultSource = 1 // text
+	faultText   = 2 // text
 )
 
 // The fields of what has a total: a client, a device, all others. Arrays by
-// direction are lists of bytes and packets received, bytes and packets sent.
+// direction are packed numbers: bytes and packets received, bytes and packets sent.
 const (
-	totalTraffic   protowire.Number = iota + 1 // list
-	totalBaselines                             // list: bytes received, bytes sent since each of the ledger's
-	totalSlots                                 // list: for each slot its place among the ledger's, traffic, peak received, peak sent
-	totalReserved                              // list: above the traffic
-	totalEnd
+	totalTraffic   = 1 // packed
+	totalBaselines = 2 // packed: bytes received, bytes sent since each of the ledger's
+	totalSlots     = 3 // packed: for each slot its index among the ledger's, traffic, peak received, peak sent
+	totalReserved  = 4 // packed: above the traffic
 )
 
 // The further fields of usage.
 const (
-	usageLocal         = totalEnd + iota // list: bytes received, bytes sent
-	usageLocalReserved                   // list: above those
-	usagePeriodBase                      // list: bytes received, bytes sent of all, then of the local part
-	usagePrevious                        // list likewise
-	usageEnd
+	usageLocal         = 5 // packed: bytes received, bytes sent
+	usageLocalReserved = 6 // packed: above those
+	usagePeriodBase    = 7 // packed: bytes received, bytes sent of all, then of the local part
+	usagePrevious      = 8 // packed likewise
+	usageEnd           = 9 // the first that is none of usage
 )
 
 // The further fields of a device, whose other fields are those of usage.
 const (
-	deviceMAC        = usageEnd + iota // 6 bytes
-	deviceIDAddr                       // 4 or 16 bytes, as all addresses
-	deviceName                         // text
-	deviceSource                       // text
-	deviceAddr                         // address
-	deviceSince                        // zigzag, before Steady, as all times of the steady clock
-	deviceHasSeries                    // bool
-	deviceLastSeen                     // zigzag
-	deviceSeen                         // zigzag, since LastSeen would have been by Wall
-	deviceFirstSeen                    // zigzag, since Since would have been by Wall
-	deviceOtherBytes                   // varint
+	deviceMAC        = 9  // 6 bytes
+	deviceIDAddr     = 10 // 4 or 16 bytes, as all addresses
+	deviceName       = 11 // text
+	deviceSource     = 12 // text
+	deviceAddr       = 13 // address
+	deviceSince      = 14 // zigzag, before Steady, as all times of the steady clock
+	deviceHasSeries  = 15 // bool
+	deviceLastSeen   = 16 // zigzag
+	deviceSeen       = 17 // zigzag, since LastSeen would have been by Wall
+	deviceFirstSeen  = 18 // zigzag, since Since would have been by Wall
+	deviceOtherBytes = 19 // varint
 )
 
 // The further fields of a client, whose other fields are those of a total.
 const (
-	clientAddr        = totalEnd + iota // address
-	clientDevice                        // varint: its place among the devices, from 1
-	clientEvidence                      // varint
-	clientInterface                     // varint: its place among the interfaces, from 1
-	clientSince                         // zigzag
-	clientRx                            // zigzag: LastActive
-	clientTx                            // zigzag: LastActive
-	clientLastSeen                      // zigzag
-	clientSeen                          // zigzag, as deviceSeen
-	clientConfirmed                     // bool
-	clientHasSeries                     // bool
-	clientAsked                         // zigzag
-	clientMAC                           // up to 6 bytes; left out: the device's
-	clientName                          // text; left out: the device's
-	clientSource                        // text; left out: the device's
-	clientOtherBytes                    // varint
-	clientPredecessor                   // list
+	clientAddr        = 5  // address
+	clientDevice      = 6  // varint: its index among the devices, from 1
+	clientEvidence    = 7  // varint
+	clientInterface   = 8  // varint: its index among the interfaces, from 1
+	clientSince       = 9  // zigzag
+	clientRx          = 10 // zigzag: LastActive
+	clientTx          = 11 // zigzag: LastActive
+	clientLastSeen    = 12 // zigzag
+	clientSeen        = 13 // zigzag, as deviceSeen
+	clientConfirmed   = 14 // bool
+	clientHasSeries   = 15 // bool
+	clientAsked       = 16 // zigzag
+	clientMAC         = 17 // 6 bytes; left out: the device's
+	clientName        = 18 // text; left out: the device's
+	clientSource      = 19 // text; left out: the device's
+	clientOtherBytes  = 20 // varint
+	clientPredecessor = 21 // packed
 )
 
 // The fields of what the counters last showed.
 const (
-	readingsLayout     protowire.Number = iota + 1 // text
-	readingsGeneration                             // varint
-	readingsObjects                                // list: table and object of each
-	readingsFull                                   // bool
-	readingsFlowtable                              // varint
-	readingsLocalKnown                             // bool
+	readingsLayout     = 1 // text
+	readingsGeneration = 2 // varint
+	readingsObjects    = 3 // packed: table and object of each
+	readingsFull       = 4 // bool
+	readingsFlowtable  = 5 // varint
+	readingsLocalKnown = 6 // bool
 )
 
-// The fields of an address's counters. In the lists each has its object's place
-// among the objects, from 1, twice, plus its direction; bytes; packets. The place 0
-// is followed by a table and an object that are not among them.
+// The fields of an address's counters. In the packed fields each counter has the
+// index of its object among the objects, from 1, times two, plus its direction; then
+// bytes and packets. The index 0 is followed by the table and the object, which are
+// not among them.
 const (
-	countersClient protowire.Number = iota + 1 // varint: its place among the clients, from 1
-	countersAddr                               // address, if it is no client's
-	countersAll                                // list
-	countersLocal                              // list
+	countersClient = 1 // varint: its index among the clients, from 1
+	countersAddr   = 2 // address, if it is no client's
+	countersAll    = 3 // packed
+	countersLocal  = 4 // packed
 )
 
 // The fields of the last counts of flows, and of those of one address.
 const (
-	flowsUptime protowire.Number = iota + 1 // varint
-	flowsCost                               // varint
-	flowsActive                             // message, repeated: ordered by address
+	flowsUptime = 1 // varint
+	flowsCost   = 2 // varint
+	flowsActive = 3 // message, repeated: ordered by address
 
-	activeAddr   protowire.Number = 1 // address
-	activeCounts protowire.Number = 2 // list
+	activeAddr   = 1 // address
+	activeCounts = 2 // packed
 )
 
 var (

@@ -296,6 +296,7 @@ func arbitraryLedger(random *rand.Rand) *state.Ledger {
 		}
 		fit(random, l, &l.Devices[i].CounterState)
 	}
+	l.Devices = slices.DeleteFunc(l.Devices, func(d state.Device) bool { return d.ID == state.DeviceID{} })
 	slices.SortFunc(l.Devices, func(a, b state.Device) int { return a.ID.Compare(b.ID) })
 	l.Devices = slices.CompactFunc(l.Devices, func(a, b state.Device) bool { return a.ID == b.ID })
 	for i := range l.Clients {
@@ -483,17 +484,17 @@ func message(num protowire.Number, fields ...string) string {
 func TestDecodeRefuses(t *testing.T) {
 	const head = magic + "3\n"
 	number := func(num protowire.Number, v uint64) string { return with(func(e *encoder) { e.uint(num, v) }) }
-	list := func(num protowire.Number, v ...uint64) string { return with(func(e *encoder) { e.list(num, v) }) }
+	packed := func(num protowire.Number, v ...uint64) string { return with(func(e *encoder) { e.packed(num, v) }) }
 	client := func(addr string, fields ...string) string {
 		return message(ledgerClient, with(func(e *encoder) { e.addr(clientAddr, netip.MustParseAddr(addr)) }), strings.Join(fields, ""))
 	}
 	device := func(mac state.MAC, fields ...string) string {
 		return message(ledgerDevice, with(func(e *encoder) { e.mac(deviceMAC, mac) }), strings.Join(fields, ""))
 	}
-	objects := message(ledgerReadings, list(readingsObjects, 1, 2, 1, 3))
+	objects := message(ledgerReadings, packed(readingsObjects, 1, 2, 1, 3))
 	text := func(num protowire.Number, s string) string { return with(func(e *encoder) { e.item(num, s) }) }
 	slot := func(at uint64) []uint64 { return []uint64{at, 1, 1, 1, 1, 1, 1} }
-	slots := list(ledgerSlots, 9, 8)
+	slots := packed(ledgerSlots, 9, 8)
 	tests := map[string]struct {
 		body string
 		want error
@@ -536,21 +537,21 @@ func TestDecodeRefuses(t *testing.T) {
 		"a network without anything": {head + text(ledgerNetwork, ""), errDamaged},
 		"a prefix of 33 bits":        {head + text(ledgerNetwork, "\x0a\x00\x00\x00\x21"), errDamaged},
 		"a fault twice":              {head + message(ledgerFault, text(faultSource, "a")) + message(ledgerFault, text(faultSource, "a")), errDamaged},
-		"a list cut short":           {head + text(ledgerBaselines, "\x80"), errDamaged},
+		"a packed field cut short":   {head + text(ledgerBaselines, "\x80"), errDamaged},
 
-		"sound: three baselines":  {head + list(ledgerBaselines, 3, 2, 1), nil},
-		"four baselines":          {head + list(ledgerBaselines, 4, 3, 2, 1), errDamaged},
-		"a baseline too few":      {head + list(ledgerBaselines, 1) + message(ledgerOther, list(totalBaselines, 1)), errDamaged},
-		"a baseline too many":     {head + list(ledgerBaselines, 1) + message(ledgerOther, list(totalBaselines, 1, 1, 1, 1)), errDamaged},
-		"a total of five numbers": {head + message(ledgerOther, list(totalTraffic, 1, 1, 1, 1, 1)), errDamaged},
+		"sound: three baselines":  {head + packed(ledgerBaselines, 3, 2, 1), nil},
+		"four baselines":          {head + packed(ledgerBaselines, 4, 3, 2, 1), errDamaged},
+		"a baseline too few":      {head + packed(ledgerBaselines, 1) + message(ledgerOther, packed(totalBaselines, 1)), errDamaged},
+		"a baseline too many":     {head + packed(ledgerBaselines, 1) + message(ledgerOther, packed(totalBaselines, 1, 1, 1, 1)), errDamaged},
+		"a total of five numbers": {head + message(ledgerOther, packed(totalTraffic, 1, 1, 1, 1, 1)), errDamaged},
 
-		"sound: slots":         {head + slots + message(ledgerOther, list(totalSlots, append(slot(0), slot(1)...)...)), nil},
-		"a slot's start twice": {head + list(ledgerSlots, 8, 8), errDamaged},
-		"starts out of order":  {head + list(ledgerSlots, 8, 9), errDamaged},
-		"a slot twice":         {head + slots + message(ledgerOther, list(totalSlots, append(slot(1), slot(1)...)...)), errDamaged},
-		"slots out of order":   {head + slots + message(ledgerOther, list(totalSlots, append(slot(1), slot(0)...)...)), errDamaged},
-		"a slot of no start":   {head + slots + message(ledgerOther, list(totalSlots, slot(2)...)), errDamaged},
-		"half a slot":          {head + slots + message(ledgerOther, list(totalSlots, 0, 1, 1)), errDamaged},
+		"sound: slots":         {head + slots + message(ledgerOther, packed(totalSlots, append(slot(0), slot(1)...)...)), nil},
+		"a slot's start twice": {head + packed(ledgerSlots, 8, 8), errDamaged},
+		"starts out of order":  {head + packed(ledgerSlots, 8, 9), errDamaged},
+		"a slot twice":         {head + slots + message(ledgerOther, packed(totalSlots, append(slot(1), slot(1)...)...)), errDamaged},
+		"slots out of order":   {head + slots + message(ledgerOther, packed(totalSlots, append(slot(1), slot(0)...)...)), errDamaged},
+		"a slot of no start":   {head + slots + message(ledgerOther, packed(totalSlots, slot(2)...)), errDamaged},
+		"half a slot":          {head + slots + message(ledgerOther, packed(totalSlots, 0, 1, 1)), errDamaged},
 
 		"sound: two clients":      {head + client("10.0.0.1") + client("10.0.0.2"), nil},
 		"a client twice":          {head + client("10.0.0.1") + client("10.0.0.1"), errDamaged},
@@ -568,22 +569,24 @@ func TestDecodeRefuses(t *testing.T) {
 		"a device twice":                {head + device(laptopMAC) + device(laptopMAC), errDamaged},
 		"devices out of order":          {head + device(phoneMAC) + device(laptopMAC), errDamaged},
 		"a device of MAC and address":   {head + device(phoneMAC, with(func(e *encoder) { e.addr(deviceIDAddr, laptop) })), errDamaged},
+		"a device of nothing":           {head + message(ledgerDevice, text(deviceName, "nothing")), errDamaged},
+		"an empty device":               {head + message(ledgerDevice), errDamaged},
 		"sound: a client with a device": {head + device(laptopMAC) + client("10.0.0.1", number(clientDevice, 1)), nil},
 		"a client of no such device":    {head + device(laptopMAC) + client("10.0.0.1", number(clientDevice, 2)), errDamaged},
 
 		"sound: counters": {head + objects + client("10.0.0.1") +
-			message(ledgerCounters, number(countersClient, 1), list(countersAll, 2, 10, 1, 3, 10, 1, 1, 7, 8, 10, 1)), nil},
-		"objects out of order":         {head + message(ledgerReadings, list(readingsObjects, 1, 3, 1, 2)), errDamaged},
-		"half an object":               {head + message(ledgerReadings, list(readingsObjects, 1)), errDamaged},
+			message(ledgerCounters, number(countersClient, 1), packed(countersAll, 2, 10, 1, 3, 10, 1, 1, 7, 8, 10, 1)), nil},
+		"objects out of order":         {head + message(ledgerReadings, packed(readingsObjects, 1, 3, 1, 2)), errDamaged},
+		"half an object":               {head + message(ledgerReadings, packed(readingsObjects, 1)), errDamaged},
 		"a generation of 33 bits":      {head + message(ledgerReadings, number(readingsGeneration, 1<<32)), errDamaged},
-		"a counter of no such object":  {head + objects + message(ledgerCounters, list(countersAll, 6, 10, 1)), errDamaged},
-		"a counter of no such client":  {head + objects + message(ledgerCounters, number(countersClient, 1), list(countersAll, 2, 10, 1)), errDamaged},
-		"half a counter":               {head + objects + message(ledgerCounters, list(countersAll, 2, 10)), errDamaged},
-		"directions out of order":      {head + objects + message(ledgerCounters, list(countersAll, 3, 10, 1, 2, 10, 1)), errDamaged},
-		"counters out of order":        {head + objects + message(ledgerCounters, list(countersAll, 4, 10, 1, 2, 10, 1)), errDamaged},
-		"local counters out of order":  {head + objects + message(ledgerCounters, list(countersLocal, 4, 10, 1, 2, 10, 1)), errDamaged},
+		"a counter of no such object":  {head + objects + message(ledgerCounters, packed(countersAll, 6, 10, 1)), errDamaged},
+		"a counter of no such client":  {head + objects + message(ledgerCounters, number(countersClient, 1), packed(countersAll, 2, 10, 1)), errDamaged},
+		"half a counter":               {head + objects + message(ledgerCounters, packed(countersAll, 2, 10)), errDamaged},
+		"directions out of order":      {head + objects + message(ledgerCounters, packed(countersAll, 3, 10, 1, 2, 10, 1)), errDamaged},
+		"counters out of order":        {head + objects + message(ledgerCounters, packed(countersAll, 4, 10, 1, 2, 10, 1)), errDamaged},
+		"local counters out of order":  {head + objects + message(ledgerCounters, packed(countersLocal, 4, 10, 1, 2, 10, 1)), errDamaged},
 		"flows of an address twice":    {head + message(ledgerFlows, message(flowsActive), message(flowsActive)), errDamaged},
-		"a number of flows of 33 bits": {head + message(ledgerFlows, message(flowsActive, list(activeCounts, 1<<32, 0, 0, 0))), errDamaged},
+		"a number of flows of 33 bits": {head + message(ledgerFlows, message(flowsActive, packed(activeCounts, 1<<32, 0, 0, 0))), errDamaged},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // Versions 1 and 2 kept a ledger of addresses, without devices. Its fields are in a
 // fixed order: numbers are varints as in encoding/binary, texts and lists are
 // preceded by their length. Version 2 added those that version 1 skips below, and
-// two files: a checkpoint beside the ledger, which is a ledger with bounds above
+// two files: a checkpoint beside the ledger, which is a ledger with limits above
 // its totals, and in the runtime directory a ledger that is named after the state
 // directory.
 
@@ -61,7 +61,7 @@ func decodeLegacy(body []byte, format int) (*state.Ledger, bool) {
 	if d.version >= 2 {
 		for dir := range d.Other.Total {
 			d.traffic(&d.Other, dir)
-			d.bounds(&d.Other, dir)
+			d.limits(&d.Other, dir)
 		}
 		for range d.items { // the slots of the last minute
 			d.duration()
@@ -175,7 +175,7 @@ func (d *legacyDecoder) direction(c *state.Client, dir int) {
 			Traffic: state.Traffic{Bytes: d.uint(), Packets: d.uint()},
 		})
 	}
-	d.bounds(&c.CounterState, dir)
+	d.limits(&c.CounterState, dir)
 }
 
 // traffic reads one direction of a total.
@@ -183,9 +183,9 @@ func (d *legacyDecoder) traffic(s *state.CounterState, dir int) {
 	s.Total[dir] = state.Traffic{Bytes: d.uint(), Packets: d.uint()}
 }
 
-// bounds passes over the baselines of one direction of a total, raises it to the
+// limits passes over the baselines of one direction of a total, raises it to the
 // least that may be published, and reads, in a checkpoint, what is the most.
-func (d *legacyDecoder) bounds(s *state.CounterState, dir int) {
+func (d *legacyDecoder) limits(s *state.CounterState, dir int) {
 	for range d.baselines {
 		d.uint()
 	}
@@ -202,7 +202,7 @@ func (d *legacyDecoder) bounds(s *state.CounterState, dir int) {
 	}
 }
 
-// seedDevices gives each device the totals of its clients. What they moved so far
+// seedDevices gives each device the totals of its clients. What they have so far
 // is of no period.
 func (d *legacyDecoder) seedDevices() {
 	places := make(map[state.DeviceID]int)

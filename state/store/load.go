@@ -13,8 +13,8 @@ import (
 )
 
 // maxLedger is the size beyond which a file is no ledger, in bytes: what version 2
-// wrote was smaller, and today's ledgers are by far.
-const maxLedger = 128 << 20
+// wrote, of 131,072 addresses at most, was smaller, and today's ledgers are by far.
+const maxLedger = 64 << 20
 
 // LostError tells that files of the state were gone or could not be used. Those
 // that are damaged are kept under other names for whoever wants to look into them.
@@ -54,7 +54,7 @@ func (d *Dir) Load() (*state.Ledger, error) {
 		return nil, err
 	}
 	d.damage, d.outdated = nil, s.outdated
-	d.unsaved = s.ledger == nil || s.ledger.head.Boot != l.Boot || s.ledger.head.Checkpoint != l.Checkpoint
+	d.unsaved = s.durable == nil || s.durable.head.Boot != l.Boot || s.durable.head.Checkpoint != l.Checkpoint
 	if len(s.bad) == 0 {
 		return l, nil
 	}
@@ -93,7 +93,7 @@ type search struct {
 
 	bad      []error     // what is wrong with files
 	skipped  []string    // which they are
-	ledger   *ledgerFile // that in the state directory
+	durable  *ledgerFile // that in the state directory
 	chosen   *ledgerFile // the newest of all
 	outdated []string    // files of version 2
 }
@@ -132,26 +132,26 @@ func (s *search) newest() (*state.Ledger, error) {
 	return l, nil
 }
 
-// files opens all ledgers. Those that are older than the one in the state directory
-// are opened only if that is not of today's version.
+// files reads the heads of all ledgers. Those that are older than the one in the
+// state directory are read only if that is not of today's version.
 func (s *search) files() (files []*ledgerFile, err error) {
 	if s.instance != "" {
-		volatile, err := s.open(s.volatile(s.instance))
+		volatile, err := s.read(s.volatile(s.instance))
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, volatile)
 	}
-	if s.ledger, err = s.open(s.Paths.ledger()); err != nil {
+	if s.durable, err = s.read(s.ledger()); err != nil {
 		return nil, err
 	}
-	files = append(files, s.ledger)
-	if s.ledger != nil && s.ledger.format == version {
+	files = append(files, s.durable)
+	if s.durable != nil && s.durable.format == version {
 		return files, nil
 	}
 	s.outdated = nil
 	for _, path := range []string{s.previous(), s.legacyVolatile(), s.legacyCheckpoint()} {
-		f, err := s.open(path)
+		f, err := s.read(path)
 		if err != nil {
 			return nil, err
 		}
@@ -163,8 +163,8 @@ func (s *search) files() (files []*ledgerFile, err error) {
 	return files, nil
 }
 
-// open opens one ledger, nil if there is none that can be used.
-func (s *search) open(path string) (*ledgerFile, error) {
+// read reads the head of one ledger, nil if there is none that can be used.
+func (s *search) read(path string) (*ledgerFile, error) {
 	if slices.Contains(s.skipped, path) {
 		return nil, nil
 	}
@@ -197,11 +197,15 @@ func (s *search) skip(path string, wrong error) error {
 }
 
 // gone tells what is missing if later runs may have gone beyond the chosen ledger.
+// One that is newer than that in the state directory was written by a run that ended
+// before it replaced that, and published nothing.
 func (s *search) gone() error {
 	switch s.chosen.path {
 	case s.previous(), s.legacyCheckpoint():
-		return fmt.Errorf("no %s", s.Paths.ledger())
-	case s.Paths.ledger():
+		if s.durable == nil {
+			return fmt.Errorf("no %s", s.ledger())
+		}
+	case s.ledger():
 		if s.chosen.head.Checkpoint != 0 {
 			return fmt.Errorf("no ledger since the checkpoint in %s", s.volatile(s.instance))
 		}

@@ -175,6 +175,7 @@ func TestLoadChooses(t *testing.T) {
 
 		"version 1":                     {files{ledger: golden(t, "ledger-v1")}, 0, false, ""},
 		"version 2":                     {files{ledger: golden(t, "ledger-v2"), legacyCheckpoint: golden(t, "checkpoint-v2")}, 4, false, ""},
+		"version 2, ended in the copy":  {files{ledger: golden(t, "ledger-v2"), previous: through(9999)}, 9999, false, ""},
 		"version 2, kept in memory":     {files{legacyVolatile: golden(t, "ledger-v2"), legacyCheckpoint: golden(t, "checkpoint-v2")}, 4, false, ""},
 		"version 2, power cut":          {files{legacyCheckpoint: golden(t, "checkpoint-v2")}, 3, true, "no {}/ledger: totals go on from the checkpoint of 2026-11-28T00:41:53Z"},
 		"version 2, damaged":            {files{ledger: []byte(bad), legacyCheckpoint: v2}, 9, true, "ledger.damaged: totals go on from the checkpoint of 2026-03-29T01:59:59Z"},

@@ -32,35 +32,55 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 }
 
 // saveThrough replaces the ledger in the state directory, and the one before it with
-// a copy if that will not do in its place.
+// a copy if that is not there or will not do in its place.
 func (d *Dir) saveThrough(l *state.Ledger, file []byte) error {
 	var err error
-	if l.Twice {
-		err = replaceDurably(d.paths.previous(), file)
+	if l.Twice || d.unsaved {
+		err = d.replacePrevious(file)
 	} else {
 		err = d.keepPrevious()
 	}
 	if err != nil {
 		return err
 	}
+	if err := replaceDurably(d.paths.ledger(), file); err != nil {
+		return err
+	}
 	d.outdated = append(d.outdated, d.paths.volatile(d.instance))
-	return replaceDurably(d.paths.ledger(), file)
+	d.unsaved = false
+	return nil
 }
 
 // saveVolatile replaces the ledger in the runtime directory, and that in the state
 // directory if this one is a checkpoint or the last checkpoint did not get there.
 func (d *Dir) saveVolatile(l *state.Ledger, file []byte) error {
-	paths := []string{d.paths.volatile(d.instance)}
-	if l.IsCheckpoint() || d.unsaved {
-		paths = append(paths, d.paths.previous(), d.paths.ledger())
+	if err := replaceDurably(d.paths.volatile(d.instance), file); err != nil {
+		return err
 	}
-	for _, path := range paths {
-		if err := replaceDurably(path, file); err != nil {
-			return err
-		}
+	if !l.IsCheckpoint() && !d.unsaved {
+		return nil
+	}
+	if err := d.replacePrevious(file); err != nil {
+		return err
+	}
+	if err := replaceDurably(d.paths.ledger(), file); err != nil {
+		return err
 	}
 	d.unsaved = false
 	return nil
+}
+
+// replacePrevious puts a copy of the ledger in the place of the one before it. As
+// Load seldom looks there, what a file cannot replace may be in it: a directory.
+func (d *Dir) replacePrevious(file []byte) error {
+	path := d.paths.previous()
+	err := replaceDurably(path, file)
+	if errors.Is(err, fs.ErrExist) {
+		if _, err = quarantine(path, errDamaged); err == nil {
+			err = replaceDurably(path, file)
+		}
+	}
+	return err
 }
 
 // keepPrevious gives the ledger in the state directory its second name. Where there

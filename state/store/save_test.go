@@ -35,31 +35,39 @@ func TestKeepPrevious(t *testing.T) {
 			return errors.Join(os.Remove(path), os.Link(strings.TrimSuffix(path, ".previous"), path))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			d := openDir(t, t.TempDir())
-			for run := range uint64(3) {
-				if run == 2 {
-					if err := obstacle(d.paths.previous()); err != nil {
+		for _, twice := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", twice: ", twice), func(t *testing.T) {
+				d := openDir(t, t.TempDir())
+				for run := range uint64(3) {
+					l := numbered(run+1, 0)
+					if run == 2 {
+						l.Twice = twice
+						if err := obstacle(d.paths.previous()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := d.Save(l, noNames()); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if err := d.Save(numbered(run+1, 0), noNames()); err != nil {
-					t.Fatal(err)
+				wantPrevious := uint64(2)
+				if twice {
+					wantPrevious = 3
 				}
-			}
-			for path, want := range map[string]uint64{d.paths.ledger(): 3, d.paths.previous(): 2} {
-				if f, err := parseFile(path); err != nil || f.head.Run != want {
-					t.Errorf("%s: %+v, %v, want run %d", path, f, err, want)
+				for path, want := range map[string]uint64{d.paths.ledger(): 3, d.paths.previous(): wantPrevious} {
+					if f, err := parseFile(path); err != nil || f.head.Run != want {
+						t.Errorf("%s: %+v, %v, want run %d", path, f, err, want)
+					}
 				}
-			}
-			want := []string{"instance", "ledger", "ledger.previous", "lock"}
-			if name == "a full folder" {
-				want = []string{"instance", "ledger", "ledger.previous", "ledger.previous.damaged", "lock"}
-			}
-			if diff := cmp.Diff(want, list(t, d.paths.Dir)); diff != "" {
-				t.Errorf("files in the directory (-want +got):\n%s", diff)
-			}
-		})
+				want := []string{"instance", "ledger", "ledger.previous", "lock"}
+				if name == "a full folder" || name == "an empty folder" && twice {
+					want = []string{"instance", "ledger", "ledger.previous", "ledger.previous.damaged", "lock"}
+				}
+				if diff := cmp.Diff(want, list(t, d.paths.Dir)); diff != "" {
+					t.Errorf("files in the directory (-want +got):\n%s", diff)
+				}
+			})
+		}
 	}
 	t.Run("while there is no ledger", func(t *testing.T) {
 		d := openDir(t, t.TempDir())
@@ -92,6 +100,9 @@ func TestSaveInOrder(t *testing.T) {
 		{time.Minute, []string{namesName, "-", previousName, ledgerName}},
 	} {
 		for stop, name := range test.order {
+			if name == previousName {
+				continue // whatever is there is moved out of the way
+			}
 			t.Run(fmt.Sprint(test.interval, " ", name), func(t *testing.T) {
 				paths := Paths{Dir: t.TempDir(), Runtime: t.TempDir(), Interval: test.interval}
 				d, err := paths.Open(0)

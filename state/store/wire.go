@@ -78,14 +78,14 @@ func (e *encoder) addr(num protowire.Number, a netip.Addr) {
 func (e *encoder) numbers(num protowire.Number, values ...uint64) {
 	for _, v := range values {
 		if v != 0 {
-			e.list(num, values)
+			e.packed(num, values)
 			return
 		}
 	}
 }
 
-// list writes numbers, unless there are none.
-func (e *encoder) list(num protowire.Number, values []uint64) {
+// packed writes numbers, unless there are none.
+func (e *encoder) packed(num protowire.Number, values []uint64) {
 	if len(values) == 0 {
 		return
 	}
@@ -196,27 +196,27 @@ func (d *decoder) addr(b []byte) netip.Addr {
 	return a
 }
 
-// number takes a number from the front of a list.
-func (d *decoder) number(list *[]byte) uint64 {
-	v, n := protowire.ConsumeVarint(*list)
+// number takes a number from the front of packed ones.
+func (d *decoder) number(packed *[]byte) uint64 {
+	v, n := protowire.ConsumeVarint(*packed)
 	if n < 0 {
-		d.bad, *list = true, nil
+		d.bad, *packed = true, nil
 		return 0
 	}
-	*list = (*list)[n:]
+	*packed = (*packed)[n:]
 	return v
 }
 
 // numbers fills values with a field that always has as many; a field that was left
 // out has zeros.
-func (d *decoder) numbers(list []byte, values []uint64) {
-	if len(list) == 0 {
+func (d *decoder) numbers(packed []byte, values []uint64) {
+	if len(packed) == 0 {
 		return
 	}
 	for i := range values {
-		values[i] = d.number(&list)
+		values[i] = d.number(&packed)
 	}
-	if len(list) > 0 {
+	if len(packed) > 0 {
 		d.bad = true
 	}
 }

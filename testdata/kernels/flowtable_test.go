@@ -127,7 +127,13 @@ func home(t *testing.T) {
 // namedCounter gives the bytes of a counter of table inet filter.
 func namedCounter(t *testing.T, name string) uint64 {
 	t.Helper()
-	text := lab.Command(t, "nft", "list", "counter", "inet", "filter", name)
+	return counterBytes(t, "inet", "filter", name)
+}
+
+// counterBytes gives the bytes of a counter of nftables.
+func counterBytes(t *testing.T, family, table, name string) uint64 {
+	t.Helper()
+	text := lab.Command(t, "nft", "list", "counter", family, table, name)
 	match := regexp.MustCompile(`bytes (\d+)`).FindStringSubmatch(text)
 	if match == nil {
 		t.Fatalf("no bytes in:\n%s", text)

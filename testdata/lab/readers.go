@@ -81,12 +81,17 @@ func StartNodeExporter(t *testing.T, dir string) (addr string) {
 // receives remote writes and ends with the test.
 func StartPrometheus(t *testing.T, config string) (addr string) {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "prometheus.yml")
+	return StartPrometheusOn(t, t.TempDir(), config)
+}
+
+// StartPrometheusOn is StartPrometheus on data that exists already.
+func StartPrometheusOn(t *testing.T, data, config string) (addr string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr = serve(t, "prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	addr = serve(t, "prometheus", "--config.file="+file, "--storage.tsdb.path="+data,
 		"--web.enable-remote-write-receiver", "--web.listen-address=127.0.0.1:0")
 	for deadline := time.Now().Add(readersLimit); ; time.Sleep(10 * time.Millisecond) {
 		response, err := http.Get("http://" + addr + "/-/ready")

@@ -132,6 +132,7 @@ var packaged = []string{
 	"/usr/share/man/man8/network-metrics-exporter.8.gz",
 	"/usr/share/network-metrics-exporter/grafana/alerts.yml",
 	"/usr/share/network-metrics-exporter/grafana/dashboard.json",
+	"/usr/share/network-metrics-exporter/grafana/provisioning/dashboards/network-metrics.yml",
 	"/usr/share/network-metrics-exporter/grafana/recording.yml",
 	"/usr/share/zsh/site-functions/_network-metrics-exporter",
 }

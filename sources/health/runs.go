@@ -1,0 +1,74 @@
+package health
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"network-metrics-exporter/state"
+)
+
+// sample looks at how long ago the last run was.
+func (m Machine) sample() []Finding {
+	const name = "sample"
+	cure := m.host.enable(timer)
+	if m.host != byHand {
+		cure += ", and look at journalctl -u " + service
+	}
+	age := m.Sample.Uptime - m.Last.Uptime
+	switch {
+	case m.LastErr != nil:
+		return []Finding{fail(name, "let it be read, or run the program once, which puts a damaged one aside", "%v", m.LastErr)}
+	case m.Last.Boot == "":
+		return []Finding{fail(name, cure, "none was ever taken")}
+	case m.Last.Boot != m.Sample.Boot || age < 0:
+		return []Finding{fail(name, cure, "none was taken since the machine started")}
+	case age > m.Overdue():
+		return []Finding{fail(name, cure, "the last one is %v old, which is more than ten intervals of %v", age.Round(time.Second), m.Interval)}
+	}
+	return []Finding{ok(name, "the last one is %v old", age.Round(10*time.Millisecond))}
+}
+
+// textfile looks at how long ago it was replaced.
+func (m Machine) textfile() []Finding {
+	const name = "textfile"
+	if m.Output == stdout {
+		return nil
+	}
+	cure := m.host.runNow()
+	if m.host == byHand {
+		cure = "run the program with --output=" + m.Output
+	}
+	info, err := os.Stat(m.Output)
+	if err != nil {
+		return []Finding{fail(name, cure, "%v", err)}
+	}
+	if age := m.Sample.Wall.Sub(info.ModTime()); age > m.Overdue() {
+		return []Finding{fail(name, cure, "%s is %v old, which is more than ten intervals of %v", m.Output, age.Round(time.Second), m.Interval)}
+	}
+	return []Finding{ok(name, "%s is up to date", m.Output)}
+}
+
+// sources tells what failed in the last run, which has other rights and sees another
+// part of the file system than whoever examines.
+func (m Machine) sources() []Finding {
+	const name = "source"
+	if m.LastErr != nil || m.Last.Boot == "" {
+		return nil // as the examination sample says
+	}
+	cure := "see the other examinations"
+	if m.host != byHand {
+		cure += ", and journalctl -u " + service
+	}
+	needed := []state.Source{state.Neighbor, state.Conntrack, state.NFTables}
+	var findings []Finding
+	for _, source := range slices.Sorted(maps.Keys(m.Last.Faults)) {
+		finding := warn
+		if slices.Contains(needed, source) {
+			finding = fail
+		}
+		findings = append(findings, finding(name, cure, "in the last run %s failed: %s", source, m.Last.Faults[source]))
+	}
+	return orOK(findings, name, "nothing failed in the last run")
+}

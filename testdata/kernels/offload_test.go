@@ -1,0 +1,226 @@
+package kernels
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"network-metrics-exporter/sources/conntrack"
+	"network-metrics-exporter/sources/neighbor"
+	"network-metrics-exporter/state"
+	"network-metrics-exporter/testdata/lab"
+	"network-metrics-exporter/testdata/vm"
+)
+
+// Connection tracking knows what a flowtable forwards, to the byte, and which flows
+// have ended there.
+func TestOffload(t *testing.T) {
+	for _, kernel := range []struct{ release, version string }{
+		{"bookworm", "6.1."},
+		{"trixie", "6.12."},
+	} {
+		t.Run(kernel.version, func(t *testing.T) {
+			t.Parallel()
+			vm.Run(t, vm.Config{Kernel: kernel.release, Programs: []string{"bash", "ip", "nft"}}, func(t *testing.T) {
+				if version := lab.Command(t, "uname", "-r"); !strings.HasPrefix(version, kernel.version) {
+					t.Fatalf("kernel %swant %s", version, kernel.version)
+				}
+				t.Run("traffic", inNamespace(offloadedTraffic))
+				t.Run("short connections", inNamespace(offloadedConnections))
+				t.Run("reset", inNamespace(offloadedReset))
+			})
+		})
+	}
+}
+
+// offload builds a home whose router forwards by a flowtable, and has conntrack
+// count.
+func offload(t *testing.T) *flowReader {
+	t.Helper()
+	home(t)
+	lab.Nft(t, `
+		table inet filter {
+			flowtable f { hook ingress priority filter; devices = { lan, wan }; counter; }
+			counter forwarded { }
+			chain forward {
+				type filter hook forward priority filter; policy accept;
+				counter name forwarded
+				meta l4proto { tcp, udp } flow add @f
+			}
+		}
+		table ip nat {
+			chain postrouting {
+				type nat hook postrouting priority srcnat; policy accept;
+				oifname wan masquerade
+			}
+		}`)
+	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_acct", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	lan, err := neighbor.Read([]string{"lan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &flowReader{scope: state.NewScope(nil, lan, nil), totals: make(map[netip.Addr][2]uint64)}
+	r.read(t)
+	return r
+}
+
+// flowReader adds up what several dumps tell.
+type flowReader struct {
+	scope  state.Scope
+	memory *state.FlowMemory
+	totals map[netip.Addr][2]uint64 // bytes, by state.Direction
+}
+
+// read makes a dump and returns the numbers of active flows.
+func (r *flowReader) read(t *testing.T) map[netip.Addr]state.Connections {
+	t.Helper()
+	counter := state.NewFlowCounter(r.scope, r.memory, true, false)
+	flows, err := conntrack.Read(r.scope.Contains, nil, counter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var traffic []state.FlowTraffic
+	traffic, r.memory = counter.Finish()
+	for _, f := range traffic {
+		sum := r.totals[f.Addr]
+		for d := range sum {
+			sum[d] += f.All[d].Bytes
+		}
+		r.totals[f.Addr] = sum
+	}
+	return flows.Active
+}
+
+// areOffloaded reports whether a flow was in a flowtable at the last dump.
+func (r *flowReader) areOffloaded() bool {
+	for _, f := range r.memory.Records {
+		if f.Offloaded {
+			return true
+		}
+	}
+	return false
+}
+
+// offloadedTraffic has every byte counted that passes by the forward chain.
+func offloadedTraffic(t *testing.T) {
+	r := offload(t)
+	laptop := client("laptop", 10)
+	want := make(map[netip.Addr][2]uint64)
+	for network, addr := range map[string]netip.Addr{"udp4": laptop.IPv4, "udp6": laptop.IPv6} {
+		flow := lab.UDP(t, network, laptop, server)
+		var sum [2]uint64
+		for range 5 {
+			sum[state.Tx] += flow.Send(t, 100, 1000)
+			sum[state.Rx] += flow.Reply(t, 200, 1200)
+			r.read(t)
+		}
+		if !r.areOffloaded() {
+			t.Errorf("%s: no flow was in the flowtable", network)
+		}
+		want[addr] = sum
+	}
+	if diff := cmp.Diff(want, r.totals, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("traffic (-sent +counted):\n%s", diff)
+	}
+	total := want[laptop.IPv4][0] + want[laptop.IPv4][1] + want[laptop.IPv6][0] + want[laptop.IPv6][1]
+	if forwarded := namedCounter(t, "forwarded"); forwarded > total/2 {
+		t.Errorf("%d of %d bytes passed the forward chain: there was no flowtable at work", forwarded, total)
+	}
+}
+
+// offloadedConnections has all of many short connections counted, however they end.
+func offloadedConnections(t *testing.T) {
+	r := offload(t)
+	lab.Nft(t, `
+		table netdev truth {
+			counter tx { }
+			counter rx { }
+			chain lan { type filter hook ingress device lan priority -500; ip protocol tcp counter name tx; }
+			chain wan { type filter hook ingress device wan priority -500; ip protocol tcp counter name rx; }
+		}`)
+	laptop := client("laptop", 10)
+	for i := range 40 {
+		c := lab.TCP(t, "tcp4", laptop, server)
+		talk(t, c, 1000*(1+i%7))
+		switch i % 4 {
+		case 0, 1: // a FIN from the one side, then from the other
+			if i%4 == 1 {
+				c.From, c.To = c.To, c.From
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case 2: // a RST
+			if err := c.To.SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.To.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case 3: // silence
+		}
+		if i%5 == 0 {
+			r.read(t)
+		}
+	}
+	var diff string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		r.read(t)
+		want := map[netip.Addr][2]uint64{laptop.IPv4: {
+			state.Rx: counterBytes(t, "netdev", "truth", "rx"),
+			state.Tx: counterBytes(t, "netdev", "truth", "tx"),
+		}}
+		if diff = cmp.Diff(want, r.totals, cmpopts.EquateComparable(netip.Addr{})); diff == "" {
+			return
+		}
+	}
+	t.Errorf("traffic (-arrived +counted):\n%s", diff)
+}
+
+// talk has either end say that many bytes to the other.
+func talk(t *testing.T, c *lab.Connection, bytes int) {
+	t.Helper()
+	for _, end := range []struct{ from, to net.Conn }{{c.From, c.To}, {c.To, c.From}} {
+		if _, err := end.from.Write(make([]byte, bytes)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(end.to, make([]byte, bytes)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// offloadedReset has a flow inactive soon after a RST has ended it in the flowtable,
+// though the kernel may list it as established for minutes.
+func offloadedReset(t *testing.T) {
+	r := offload(t)
+	laptop := client("laptop", 10)
+	connection := lab.TCP(t, "tcp4", laptop, server)
+	for range 3 {
+		talk(t, connection, 4)
+	}
+	active := func() uint32 { return r.read(t)[laptop.IPv4][state.TCP] }
+	if n := active(); n != 1 || !r.areOffloaded() {
+		t.Fatalf("%d active connections, in the flowtable: %t; want 1 that is", n, r.areOffloaded())
+	}
+	if err := connection.From.SetLinger(0); err != nil { // a RST
+		t.Fatal(err)
+	}
+	if err := connection.From.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); active() != 0; time.Sleep(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still active half a minute after a RST: %+v", r.memory.Records)
+		}
+	}
+}
