@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -281,12 +279,12 @@ func TestCheckNftables(t *testing.T) {
 			found  string
 		}{
 			{"", "sets", "accounting", health.OK, "the sets of table inet network_metrics count"},
-			{"", "rules", "accounting", health.Fail, "no: chain CLIENT_TRAFFIC, jump as the first rule of chain forward"},
+			{"", "rules", "accounting", health.Fail, "puts in place: chain CLIENT_TRAFFIC, jump as the first rule of chain forward"},
 			{"", "off", "accounting", health.OK, "the sets"},
-			{"add table inet network_metrics { flags dormant; }", "sets", "accounting", health.Fail, "no: table inet network_metrics without flags dormant"},
+			{"add table inet network_metrics { flags dormant; }", "sets", "accounting", health.Fail, "puts in place: table inet network_metrics without flags dormant"},
 			{"", "off", "accounting", health.Fail, "dormant: it counts nothing (nft add table inet network_metrics)"},
 			{"add table inet network_metrics", "off", "accounting", health.OK, "the sets"},
-			{"delete table inet network_metrics", "sets", "accounting", health.Fail, "no: table inet network_metrics, set client_tx, "},
+			{"delete table inet network_metrics", "sets", "accounting", health.Fail, "puts in place: table inet network_metrics, set client_tx, "},
 			{"", "off", "accounting", health.Fail, "nothing counts"},
 
 			{chain(traffic + good), "off", "accounting", health.OK, "1 rules in chain inet filter CLIENT_TRAFFIC count"},
@@ -311,6 +309,9 @@ func TestCheckNftables(t *testing.T) {
 			{chain(jump + traffic + `ip saddr 192.168.10.100 counter`), "off", "rules", health.Warn, `1 with the comment ""`},
 			{chain(jump + "add table ip filter; add chain ip filter CLIENT_TRAFFIC; add rule ip filter CLIENT_TRAFFIC " + good), "off", "rules", health.Warn, "1 in chain ip filter CLIENT_TRAFFIC instead of inet filter CLIENT_TRAFFIC"},
 			{"delete table ip filter", "off", "rules", health.OK, ""},
+
+			{"add table inet network_metrics; add chain inet network_metrics mine", "sets", "accounting", health.Fail, "(rename or delete what stands in the way, or add --accounting=off to ARGS in"},
+			{"delete table inet network_metrics", "off", "accounting", health.OK, ""},
 		} {
 			lab.Nft(t, test.nft)
 			ruleset := lab.Command(t, "nft", "list", "ruleset")
@@ -324,70 +325,6 @@ func TestCheckNftables(t *testing.T) {
 		for _, name := range []string{"accounting", "rules", "flowtable", "module"} {
 			r.expect(t, name, health.OK, "")
 		}
-	})
-}
-
-// TestCheckPrograms runs programs that matter beside ours.
-func TestCheckPrograms(t *testing.T) {
-	lab.Run(t, func(t *testing.T, l *lab.Router) {
-		lab.Need(t, "prometheus-node-exporter")
-		r := newRouter(t, l)
-		r.expect(t, "reader", health.OK, "by everybody")
-		r.expect(t, "port", health.Warn, "nothing serves "+prom+" on port 9101 or 9100: dial tcp")
-
-		port := func(addr string) string {
-			_, port, err := net.SplitHostPort(addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return "--port=" + port
-		}
-		elsewhere := t.TempDir()
-		other := port(lab.StartNodeExporter(t, elsewhere))
-		r.expect(t, "port", health.Fail, "without our metrics (ln -s "+prom+" "+elsewhere+"/)") // found by its command line
-		write(t, elsewhere+"/old.prom", read(t, prom))
-		r.run(t)
-		r.expect(t, "port", health.Fail, "serves another file than "+prom+", or an older one: its last run was ", other)
-		ours := port(lab.StartNodeExporter(t, outputDir))
-		r.expect(t, "port", health.OK, "serves "+prom, ours)
-		r.expect(t, "reader", health.OK, "by node_exporter (process ")
-		t.Setenv("METRICS_PORT", strings.TrimPrefix(ours, "--port="))
-		r.expect(t, "port", health.OK, "serves "+prom)
-
-		// METRICS_ADDRESS=192.168.10.1
-		lan := exec.Command("prometheus-node-exporter", "--collector.disable-defaults", "--collector.textfile",
-			"--collector.textfile.directory="+outputDir, "--web.listen-address=192.168.10.1:9102")
-		if err := lan.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for n := 0; ; n++ {
-			if conn, err := net.Dial("tcp", "192.168.10.1:9102"); err == nil {
-				conn.Close()
-				break
-			} else if n == 1000 {
-				t.Fatal(err)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		r.expect(t, "port", health.OK, "http://192.168.10.1:9102/metrics serves "+prom, "--port=9102")
-		lan.Process.Kill()
-		lan.Wait()
-
-		r.expect(t, "nlbwmon", health.OK, "")
-		path, err := exec.LookPath("sleep")
-		if err != nil {
-			t.Fatal(err)
-		}
-		nlbwmon := filepath.Join(t.TempDir(), "nlbwmon")
-		lab.Command(t, "cp", path, nlbwmon)
-		cmd := exec.Command(nlbwmon, "60")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		r.expect(t, "nlbwmon", health.Warn, "zeroes the counters of conntrack")
-		cmd.Process.Kill()
-		cmd.Wait()
-		r.expect(t, "nlbwmon", health.OK, "")
 	})
 }
 
@@ -419,6 +356,7 @@ func TestCheckWithoutRights(t *testing.T) {
 			{"accounting", health.Warn, "operation not permitted"},
 			{"conntrack", health.Warn, "operation not permitted"},
 			{"leases", health.Fail, "permission denied"},
+			{"dhcp", health.Warn, "/run/dnsmasq.leases, which is not read"},
 			{"state", health.Fail, "permission denied"},
 			{"sample", health.Fail, "permission denied"},
 			{"textfile", health.OK, ""},
@@ -457,8 +395,8 @@ func TestCheckJSON(t *testing.T) {
 	})
 }
 
-// TestREADMEExaminations compares the README's table with what is examined.
-func TestREADMEExaminations(t *testing.T) {
+// TestDocumentedExaminations compares the table of docs/check.md with what is examined.
+func TestDocumentedExaminations(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, l *lab.Router) {
 		newRouter(t, l)
@@ -473,17 +411,15 @@ func TestREADMEExaminations(t *testing.T) {
 		for _, f := range findings {
 			examined = append(examined, f.Name)
 		}
-		for _, cell := range rows(t, "Something is wrong: check") {
+		for _, cell := range firstCells(rows(t, "docs/check.md", "Examinations")) {
 			for _, name := range strings.Split(cell, ", ") {
-				if name = strings.Trim(name, "`"); !strings.HasPrefix(name, "--") {
-					documented = append(documented, name)
-				}
+				documented = append(documented, strings.Trim(name, "`"))
 			}
 		}
 		slices.Sort(examined)
 		slices.Sort(documented)
 		if diff := cmp.Diff(slices.Compact(examined), documented); diff != "" {
-			t.Errorf("examinations (-check +README):\n%s", diff)
+			t.Errorf("examinations (-check +documented):\n%s", diff)
 		}
 	})
 }

@@ -70,9 +70,8 @@ type exporter struct {
 	lastErr        error         // why it is not known
 
 	// What check examines besides.
-	processes []health.Process
-	ruleset   *nftables.Ruleset
-	files     []dhcp.File
+	ruleset *nftables.Ruleset
+	files   []dhcp.File
 }
 
 // run does what the command line says and returns the exit status.
@@ -89,9 +88,6 @@ func (e *exporter) run(args []string) int {
 	case e.Version:
 		fmt.Fprintln(e.stdout, version.Print(settings.Program))
 		return published
-	}
-	if e.Command == settings.Check {
-		e.processes = health.Processes() // while root may look at those of others
 	}
 	if err := e.becomeOwner(e.StateDir); err != nil {
 		return e.refuse(failed, err)
@@ -175,7 +171,7 @@ func (e *exporter) makeDirectories() error {
 // sample publishes one file.
 func (e *exporter) sample() error {
 	if e.lastErr != nil { // by hand: it might change what the timer set up
-		e.log.Error("nothing published: only the command sample does without the settings of the last one", "err", e.lastErr)
+		e.log.Error("nothing published: the settings of the last sample cannot be read, and only the command sample goes on without them", "err", e.lastErr)
 		return e.lastErr
 	}
 	wrote, err := e.sampleAndPublish(e.Wait)
@@ -193,7 +189,7 @@ func (e *exporter) sample() error {
 // the timer at any time: what it finds is neither saved nor published.
 func (e *exporter) show() error {
 	if e.lastErr != nil {
-		e.log.Warn("totals not known", "err", e.lastErr)
+		e.log.Warn("totals unknown: the state cannot be read", "err", e.lastErr)
 	}
 	names := state.NewNameCache(e.paths().NamesReadOnly)
 	last := e.last
@@ -245,7 +241,6 @@ func (e *exporter) check() error {
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
-		Processes:  e.processes,
 		Files:      e.files,
 		Ruleset:    e.ruleset,
 		Sample:     now,
@@ -359,7 +354,7 @@ func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCac
 	}
 	files.Remove(next.FlowFile)
 	if err := dir.NamesError(); err != nil {
-		e.log.Warn("names lost", "err", err)
+		e.log.Warn("remembered names incomplete", "err", err)
 	}
 	return nil
 }
@@ -450,7 +445,7 @@ func (e *exporter) flowCounter(last *state.Ledger, now state.Instant, scope stat
 	if last.Boot == now.Boot && last.FlowFile != 0 {
 		memory, err := e.paths().FlowFiles(instance).Load(last.FlowFile)
 		if err != nil {
-			e.log.Warn("flows not known", "err", err)
+			e.log.Warn("what connections moved since the last run is lost", "err", err)
 		}
 		before = memory
 	}

@@ -101,11 +101,11 @@ func TestFault(t *testing.T) {
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that was never asked", err)
 	}
-	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}}, config)
 	if err := l.Fault(DNS); err == nil || err.Error() != "no answer" {
 		t.Errorf("got %v, want no answer", err)
 	}
-	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}}, config)
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that works again", err)
 	}
@@ -132,7 +132,7 @@ func TestMissingInterface(t *testing.T) {
 		{63 * time.Second, missing, nil},
 		{65 * time.Second, found, []SourceResult{found}},
 	} {
-		got := l.recordErrors(&Sample{Instant: Instant{Uptime: step.uptime}, Results: []SourceResult{step.result}})
+		got := l.recordErrors(&Sample{Instant: Instant{Uptime: step.uptime}, Results: []SourceResult{step.result}}, config)
 		if diff := cmp.Diff(step.want, got, cmpopts.EquateErrors()); diff != "" {
 			t.Errorf("%v after boot (-want +got):\n%s", step.uptime, diff)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"network-metrics-exporter/sources/nftables"
 	"network-metrics-exporter/state"
@@ -28,14 +29,12 @@ func (m Machine) accounting() []Finding {
 	if r == nil {
 		return []Finding{unknown(name, m.result(state.NFTables))}
 	}
-	lacking := slices.DeleteFunc(slices.Clone(r.Missing), func(object string) bool {
-		return strings.HasPrefix(object, "rule ") // of a client that has just come
-	})
+	lacking := m.lacking()
 	switch {
+	case len(lacking) > 0:
+		return []Finding{fail(name, m.host.runNow(), "what counts is missing, which a run puts in place: %s", strings.Join(lacking, ", "))}
 	case r.Fault != nil:
 		return []Finding{fail(name, m.faultCure(), "%v", r.Fault)}
-	case len(lacking) > 0:
-		return []Finding{fail(name, m.host.runNow()+": it makes them", "of what counts there is no: %s", strings.Join(lacking, ", "))}
 	case r.Accounting == nil:
 		return []Finding{fail(name, m.host.setting("accounting", "sets"), "nothing counts the clients' traffic")}
 	}
@@ -49,11 +48,18 @@ func (m Machine) accounting() []Finding {
 	findings := m.laterChains()
 	switch r.Accounting.Layout {
 	case state.Rules:
-		return orOK(findings, name, "%d rules in chain %s count", len(slices.DeleteFunc(slices.Clone(r.Rules), func(u nftables.RuleUse) bool { return m.countsInVain(u) != "" })), rulesChain)
+		counting := slices.DeleteFunc(slices.Clone(r.Rules), func(u nftables.RuleUse) bool { return m.countsInVain(u) != "" })
+		return orOK(findings, name, "%d rules in chain %s count", len(counting), rulesChain)
 	case state.Flows:
 		return orOK(findings, name, "conntrack counts TCP and UDP, the sets of table %v the rest", setsTable)
 	}
 	return orOK(findings, name, "the sets of table %v count", setsTable)
+}
+
+// lacking returns what is missing of what counts, but for rules of clients that have
+// just come.
+func (m Machine) lacking() []string {
+	return slices.DeleteFunc(slices.Clone(m.Ruleset.Missing), func(object string) bool { return strings.HasPrefix(object, "rule ") })
 }
 
 // faultCure says what to do about what keeps a run from counting.
@@ -106,15 +112,15 @@ func (m Machine) jump() []Finding {
 	}
 	switch {
 	case len(chains) == 0:
-		return []Finding{fail(name, insert, "no rule jumps to %s: it counts nothing", rulesChain)}
+		return []Finding{fail(name, insert, "no rule jumps to %s: it counts nothing", trafficChain)}
 	case len(chains) > 1:
 		return []Finding{warn(name, "delete all but one of them: nft -a list table inet filter",
-			"%d rules jump to %s, in chain %s: packets that come by two of them are counted twice", len(chains), rulesChain, strings.Join(chains, ", "))}
+			"%d rules jump to %s, in chain %s: packets that come by two of them are counted twice", len(chains), trafficChain, strings.Join(chains, ", "))}
 	case len(late) > 0:
 		return []Finding{warn(name, insert+", and delete the other jump",
-			"the jump to %s stands too late, in chain %s: what was accepted before it goes uncounted", rulesChain, late[0])}
+			"the jump to %s stands too late, in chain %s: what was accepted before it goes uncounted", trafficChain, late[0])}
 	}
-	return []Finding{ok(name, "chain %s jumps to %s before it accepts anything", chains[0], rulesChain)}
+	return []Finding{ok(name, "chain %s jumps to %s before it accepts anything", chains[0], trafficChain)}
 }
 
 // countsInVain says why a rule that looks as if it should count does not, nothing if
@@ -166,6 +172,11 @@ func (m Machine) rules() []Finding {
 	return []Finding{warn(name, cure, "rules that count nobody: %s", strings.Join(texts, "; "))}
 }
 
+// longestGap is the time between two runs in which no TCP connection can end and be
+// forgotten: an entry in the state CLOSE lives for ten seconds
+// (nf_conntrack_tcp_timeout_close).
+const longestGap = 8 * time.Second
+
 // flowtables looks for those that forwarded packets can take, past the counters, and
 // for what the layout flows needs.
 func (m Machine) flowtables() []Finding {
@@ -180,16 +191,20 @@ func (m Machine) flowtables() []Finding {
 		switch {
 		case !f.Passes || flows && f.Counts:
 		case flows:
-			findings = append(findings, fail(name, "add the line counter; to the flowtable, where your ruleset declares it",
+			findings = append(findings, fail(name, "add the line \"counter\" to the flowtable, where your ruleset declares it",
 				"flowtable %s of table %v lets packets pass uncounted: it lacks the flag counter", f.Name, f.Table))
 		default:
 			findings = append(findings, fail(name,
-				fmt.Sprintf("%s; %s; and the line counter; in the flowtable, where your ruleset declares it", m.host.setting("accounting", "flows"), m.host.sysctl(1, acct)),
+				fmt.Sprintf("%s; %s; and add the line \"counter\" to the flowtable, where your ruleset declares it", m.host.setting("accounting", "flows"), m.host.sysctl(1, acct)),
 				"flowtable %s of table %v (offload) lets packets pass uncounted", f.Name, f.Table))
 		}
 	}
 	if flows && sysctlIs("net/netfilter/nf_conntrack_acct", "0") {
 		findings = append(findings, fail(name, m.host.sysctl(1, acct), "conntrack counts no bytes (%s is 0), as --accounting=flows needs", acct))
+	}
+	if flows && m.Interval > longestGap {
+		findings = append(findings, warn(name, m.host.setting("interval", "2"),
+			"runs are %v apart, more than %v: connections that end in between are not counted whole", m.Interval, longestGap))
 	}
 	return orOK(findings, name, "no flowtable lets packets pass uncounted")
 }

@@ -1,10 +1,6 @@
 package health
 
-import (
-	"fmt"
-
-	"network-metrics-exporter/state"
-)
+import "fmt"
 
 // clients looks whether there is room for all of them.
 func (m Machine) clients() []Finding {
@@ -39,11 +35,11 @@ const (
 // repairs looks whether something takes away, again and again, what counts.
 func (m Machine) repairs() []Finding {
 	const name = "repairs"
-	repairs := m.Last.Repairs
-	again := m.Ruleset != nil && m.Config.Accounting != state.Off && len(m.Ruleset.Missing) > 0 && repairs > someRepairs
-	if again || repairs >= manyRepairs && repairs > m.Last.Run/repairedRuns {
+	found := max(m.Last.Repairs, m.Last.Resets) // of rules made by hand, only the latter
+	missing := m.Ruleset != nil && len(m.lacking()) > 0 && m.Last.IsRecent(m.Sample.Instant, m.Config)
+	if missing && found > someRepairs || found >= manyRepairs && found > m.Last.Run/repairedRuns {
 		return []Finding{warn(name, "have it flush only its own tables: look for flush ruleset in /etc/nftables.conf and in what runs nft; nft monitor shows when",
-			"something flushes the ruleset again and again: %d of %d runs had to put back what counts; what passes in between goes uncounted", repairs, m.Last.Run)}
+			"something flushes the ruleset again and again: %d of %d runs found gone what counts; what passes until the next run goes uncounted", found, m.Last.Run)}
 	}
-	return []Finding{ok(name, "%d of %d runs had to put back what counts", repairs, m.Last.Run)}
+	return []Finding{ok(name, "%d of %d runs found gone what counts", found, m.Last.Run)}
 }

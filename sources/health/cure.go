@@ -38,37 +38,39 @@ func findHost() host {
 
 // Where a flag has a place of its own; all others are further flags.
 var (
-	variables = map[string]string{"interface": "TRAFFIC_INTERFACE", "network": "NETWORK_PREFIX", "port": "METRICS_PORT", "interval": "UPDATE_INTERVAL"}
-	nixLists  = map[string]string{"interface": "interfaces", "network": "networks", "leases": "leases", "hosts": "hosts"}
+	variables  = map[string]string{"interface": "TRAFFIC_INTERFACE", "network": "NETWORK_PREFIX", "interval": "UPDATE_INTERVAL", "port": "METRICS_PORT"}
+	nixLists   = map[string]string{"interface": "interfaces", "network": "networks", "leases": "leases", "hosts": "hosts"}
+	nixNumbers = map[string]string{"interval": "updateInterval", "port": "port"}
 )
 
 // setting says what to write, and where, so that a flag of the program has some
 // values.
 func (h host) setting(flag string, values ...string) string {
-	var flags, quoted []string
+	var flags []string
 	for _, v := range values {
 		flags = append(flags, "--"+flag+"="+v)
-		quoted = append(quoted, fmt.Sprintf("%q", v))
 	}
-	all := strings.Join(flags, " ")
 	switch {
 	case h == byNixOS && flag == "output":
 		return fmt.Sprintf("%stextfileDirectory = %q;", nixModule, filepath.Dir(values[0]))
-	case h == byNixOS && flag == "port":
-		return fmt.Sprintf("%sport = %s;", nixModule, values[0])
 	case h == byNixOS && flag == "accounting":
-		return fmt.Sprintf("%saccounting = %s;", nixModule, quoted[0])
+		return fmt.Sprintf("%saccounting = %q;", nixModule, values[0])
+	case h == byNixOS && nixNumbers[flag] != "":
+		return fmt.Sprintf("%s%s = %s;", nixModule, nixNumbers[flag], values[0])
 	case h == byNixOS && nixLists[flag] != "":
-		return fmt.Sprintf("%s%s = [ %s ];", nixModule, nixLists[flag], strings.Join(quoted, " "))
+		return fmt.Sprintf("%s%s = [ %s ];", nixModule, nixLists[flag], quoted(values))
 	case h == byNixOS:
-		return fmt.Sprintf("%sextraFlags = [ %q ];", nixModule, all)
+		return fmt.Sprintf("%sextraFlags = [ %s ];", nixModule, quoted(flags))
 	case h == byUnits && variables[flag] != "":
 		return fmt.Sprintf("set %s=%q in %s", variables[flag], strings.Join(values, " "), settingsFile)
 	case h == byUnits:
-		return fmt.Sprintf("add %s to ARGS in %s", all, settingsFile)
+		return fmt.Sprintf("add %s to ARGS in %s", strings.Join(flags, " "), settingsFile)
 	}
-	return all
+	return strings.Join(flags, " ")
 }
+
+// quoted puts each text in quotes.
+func quoted(texts []string) string { return strings.Trim(fmt.Sprintf("%q", texts), "[]") }
 
 // sysctl says how to set kernel parameters for good.
 func (h host) sysctl(value uint64, names ...string) string {
@@ -80,7 +82,7 @@ func (h host) sysctl(value uint64, names ...string) string {
 	if h == byNixOS {
 		return strings.Join(options, " ")
 	}
-	return fmt.Sprintf("sysctl -w %s, and each as a line in a file in /etc/sysctl.d", strings.Join(settings, " "))
+	return fmt.Sprintf("sysctl -w %s, and the same in a file in /etc/sysctl.d", strings.Join(settings, " "))
 }
 
 // enable says how to have a unit of ours started now and at each boot.
@@ -102,6 +104,14 @@ func (h host) install() string {
 		return h.enable(timer)
 	}
 	return "make install, and systemctl enable --now " + timer
+}
+
+// inService says how to give the service a line of its unit.
+func (h host) inService(key, value string) string {
+	if h == byNixOS {
+		return fmt.Sprintf("systemd.services.network-metrics-exporter.serviceConfig.%s = [ %q ];", key, value)
+	}
+	return fmt.Sprintf("systemctl edit %s, and there, below [Service], %s=%s", service, key, value)
 }
 
 // runNow says how to have a run at once.

@@ -62,7 +62,7 @@ func (m Machine) noInterface(wanted string) Finding {
 func (m Machine) lanInterface(wanted string, l neighbor.Link) Finding {
 	const name = "interface"
 	switch {
-	case !l.Up:
+	case !l.Up && l.Name == wanted:
 		return fail(name, "ip link set "+l.Name+" up", "%s is down", l.Name)
 	case m.link(l.Master).Kind == "bridge":
 		return fail(name, m.instead(wanted, l.Master),

@@ -94,9 +94,13 @@ func (m Machine) givenBehind(own netip.Prefix) bool {
 // a prefix that the provider relays, say, without an address of the router's in it.
 func (m Machine) missedNeighbors(lan *state.LAN, scope state.Scope) (findings []Finding) {
 	seen := make(map[netip.Prefix]bool)
+	known := slices.Clone(scope.Networks) // and those that --network leaves out on purpose
+	for _, a := range lan.AddrsOn(lan.Interfaces) {
+		known = append(known, a.Network)
+	}
 	for _, n := range lan.Neighbors {
 		alive := n.State&(state.Reachable|state.Delay|state.Probing|state.Permanent) != 0
-		if !n.Addr.Is6() || !n.Addr.IsGlobalUnicast() || !alive || n.MAC.IsZero() || inNetworks(n.Addr, scope.Networks) {
+		if !n.Addr.Is6() || !n.Addr.IsGlobalUnicast() || !alive || n.MAC.IsZero() || inNetworks(n.Addr, known) {
 			continue
 		}
 		prefix, _ := n.Addr.Prefix(64) // of any IPv6 address

@@ -3,6 +3,7 @@ package health
 import (
 	"bufio"
 	"cmp"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -55,22 +56,23 @@ func (m Machine) page() []Finding {
 		}
 		return nil
 	}
-	current := find(func(p page) bool { return p.run > 0 && p.run >= written })
-	old := find(func(p page) bool { return p.run > 0 })
+	old := find(func(p page) bool { return p.run > 0 && p.run < written })
+	current := find(func(p page) bool { return p.run > 0 })
 	other := find(func(p page) bool { return p.ok })
+	dir := filepath.Dir(m.Output)
 	switch {
-	case current != nil:
-		return []Finding{ok(name, "%s serves %s", current.url, m.Output)}
 	case old != nil:
 		age := time.Duration((written - old.run) * float64(time.Second))
-		return []Finding{fail(name, "let node_exporter read the directory "+filepath.Dir(m.Output)+" and no copy of the file, and mount the directory into its container, not the file: a file that is mounted stays the old one when it is replaced",
+		return []Finding{fail(name, fmt.Sprintf("let node_exporter read %s itself; into a container mount the directory (-v %[1]s:%[1]s:ro), not the file, of which it would keep the old one", dir),
 			"%s serves another file than %s, or an older one: its last run was %v before", old.url, m.Output, age.Round(time.Millisecond))}
+	case current != nil:
+		return []Finding{ok(name, "%s serves %s", current.url, m.Output)}
 	case other != nil:
 		return []Finding{fail(name, m.serveCure(*other), "%s answers %s, without our metrics", other.url, other.status)}
 	case len(pages) > 0:
 		return []Finding{warn(name, "look at it yourself: curl "+pages[0].url, "not known what is served: %s answers %s", pages[0].url, pages[0].status)}
 	}
-	return []Finding{warn(name, m.host.enable(server)+", or "+m.host.setting("port", "PORT")+" of another node_exporter that serves it",
+	return []Finding{warn(name, m.host.enable(server)+" or, where another node_exporter serves it, "+m.host.setting("port", "PORT"),
 		"nothing serves %s on port %d or %d: %v", m.Output, m.Port, exporterPort, silent)}
 }
 
@@ -99,7 +101,7 @@ func (m Machine) serveCure(p page) string {
 }
 
 // listens returns the addresses that a node_exporter listens on.
-func (p Process) listens() []string {
+func (p process) listens() []string {
 	if given := p.options("--web.listen-address"); len(given) > 0 {
 		return given
 	}
@@ -109,7 +111,7 @@ func (p Process) listens() []string {
 // pages asks whoever may serve our file, and returns all answers, or else why there
 // is none.
 func (m Machine) pages() (pages []page, silent error) {
-	hosts := []string{"localhost"}
+	hosts := []string{"127.0.0.1", "::1"}
 	if m.Sample.LAN != nil {
 		for _, a := range m.Sample.LAN.Addrs {
 			if a.Addr.IsGlobalUnicast() {

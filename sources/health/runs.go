@@ -3,6 +3,7 @@ package health
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -30,6 +31,9 @@ func (m Machine) sample() []Finding {
 	return []Finding{ok(name, "the last one is %v old", age.Round(10*time.Millisecond))}
 }
 
+// runtimeDir is where the units have the file of metrics by default.
+const runtimeDir = "/run/network-metrics-exporter"
+
 // textfile looks at how long ago it was replaced.
 func (m Machine) textfile() []Finding {
 	const name = "textfile"
@@ -37,8 +41,11 @@ func (m Machine) textfile() []Finding {
 		return nil
 	}
 	cure := m.host.runNow()
-	if m.host == byHand {
+	switch dir := filepath.Dir(m.Output); {
+	case m.host == byHand:
 		cure = "run the program with --output=" + m.Output
+	case m.host == byUnits && dir != runtimeDir: // which the sandbox of the service does not let it write to
+		cure = m.host.inService("ReadWritePaths", dir) + "; then " + cure
 	}
 	info, err := os.Stat(m.Output)
 	if err != nil {

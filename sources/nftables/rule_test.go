@@ -241,3 +241,13 @@ func FuzzParseRule(f *testing.F) {
 		}
 	})
 }
+
+// A program that takes packets out of a queue may accept them, as nobody can see.
+func TestParseQueue(t *testing.T) {
+	for name, want := range map[string]bool{"queue": true, "counter": false} {
+		got, err := new(ruleParser).parse(0, ruleBody(t, 7, "", expression(name)))
+		if err != nil || got.accepts != want {
+			t.Errorf("%s: %v, accepts %t, want %t", name, err, got.accepts, want)
+		}
+	}
+}

@@ -124,11 +124,10 @@ const (
 // The fields of what the counters last showed.
 const (
 	readingsLayout     = 1 // text
-	readingsGeneration = 2 // varint
-	readingsObjects    = 3 // packed: table and object of each
-	readingsFull       = 4 // bool
-	readingsFlowtable  = 5 // varint
-	readingsLocalKnown = 6 // bool
+	readingsObjects    = 2 // packed: table and object of each
+	readingsFull       = 3 // bool
+	readingsFlowtable  = 4 // varint
+	readingsLocalKnown = 5 // bool
 )
 
 // The fields of an address's counters. In the packed fields each counter has the
@@ -155,7 +154,7 @@ const (
 var (
 	errDamaged = errors.New("file is damaged")
 	errNewer   = errors.New("file is of a newer version of this program")
-	errForm    = fmt.Errorf("%w: it does not hold what its version should", errDamaged)
+	errForm    = fmt.Errorf("%w: its content is malformed", errDamaged)
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.
