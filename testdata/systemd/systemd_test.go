@@ -136,7 +136,7 @@ func install(t *testing.T, r *router) {
 		t.Errorf("port 9101 is open at\n%s\nwant 127.0.0.1 alone", listening)
 	}
 	for key := range r.served(t) {
-		if !regexp.MustCompile(`^(client_|network_|node_(textfile|scrape_collector|exporter_build_info)|promhttp_)`).MatchString(key) {
+		if !regexp.MustCompile(`^(client_|device_|network_|node_(textfile|scrape_collector|exporter_build_info)|promhttp_)`).MatchString(key) {
 			t.Errorf("served, which is none of our metrics: %s", key)
 		}
 	}
