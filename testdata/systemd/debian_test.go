@@ -15,10 +15,8 @@ import (
 
 // A debian is a machine of its own, with a whole system of a Debian release.
 type debian struct {
-	*vm.Machine // of the last boot
-	release     string
-	disk        string
-	pkg         string // of the project, to install
+	*vm.Machine
+	pkg string // of the project, to install
 }
 
 // debianFiles are put into /etc/lan, and make the network.
@@ -29,7 +27,7 @@ var debianFiles embed.FS
 // newDebian makes a machine that has booted, with the LAN's network.
 func newDebian(tb testing.TB, release string) *debian {
 	tb.Helper()
-	d := &debian{release: release, disk: vm.Disk(tb, release)}
+	d := &debian{Machine: vm.New(tb, vm.Config{Kernel: release, Disk: vm.Disk(tb, release)})}
 	d.boot(tb)
 	entries, err := debianFiles.ReadDir("debian")
 	if err != nil {
@@ -54,13 +52,13 @@ func newDebian(tb testing.TB, release string) *debian {
 
 func (d *debian) boot(tb testing.TB) {
 	tb.Helper()
-	d.bootAt(tb, "")
+	d.bootAt(tb, time.Now())
 }
 
-// bootAt boots with what the battery's clock is to say, the time if empty.
-func (d *debian) bootAt(tb testing.TB, clock string) {
+// bootAt boots when the battery's clock has another time.
+func (d *debian) bootAt(tb testing.TB, clock time.Time) {
 	tb.Helper()
-	d.Machine = vm.Boot(tb, vm.Config{Kernel: d.release, Disk: d.disk, Clock: clock})
+	d.BootAt(tb, clock)
 	if state := d.output("systemctl", "is-system-running", "--wait"); state != "running\n" {
 		tb.Fatalf("the machine is %s%s", state, d.output("systemctl", "--failed", "--no-pager"))
 	}
@@ -313,7 +311,7 @@ func withoutClock(t *testing.T, r *router) {
 	before := r.published(t)
 
 	r.cutPower(t)
-	r.machine.(*debian).bootAt(t, "1970-01-01")
+	r.machine.(*debian).bootAt(t, time.Unix(0, 0))
 	r.totals(t)
 	r.samples(t, 2)
 	if at := r.lastRun(t); at > before["network_metrics_exporter_last_run_timestamp_seconds"] {
