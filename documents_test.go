@@ -187,6 +187,32 @@ func TestDocumentedMetrics(t *testing.T) {
 	})
 }
 
+// TestDocumentedJSON compares the fields of show --json with what the table prints.
+func TestDocumentedJSON(t *testing.T) {
+	const path = "docs/commands.md"
+	field := regexp.MustCompile("[`\"]([a-z_]+)[`\"]")
+	fields := func(text string) (names []string) {
+		for _, match := range field.FindAllStringSubmatch(text, -1) {
+			names = append(names, match[1])
+		}
+		slices.Sort(names)
+		return slices.Compact(names)
+	}
+	_, section, ok := strings.Cut(document(t, path), "\n`show --json` prints")
+	if !ok {
+		t.Fatalf("%s does not say what show --json prints", path)
+	}
+	var printed []string
+	for line := range strings.Lines(document(t, "state/table/testdata/report.json")) {
+		if name, _, ok := strings.Cut(line, ":"); ok {
+			printed = append(printed, name)
+		}
+	}
+	if diff := cmp.Diff(fields(strings.Join(printed, "\n")), fields(section)); diff != "" {
+		t.Errorf("fields (-show --json +%s):\n%s", path, diff)
+	}
+}
+
 // TestDocumentedPromises looks for the tests that the documents name: each line of
 // what can be lost names one.
 func TestDocumentedPromises(t *testing.T) {
