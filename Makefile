@@ -3,8 +3,8 @@
 # make uninstall  removes them, and what the program set up in nftables
 # make release    puts archives and Debian packages into dist
 # make demo       shows it at work on a router built out of namespaces
-# make test       runs every check and test but these:
-# make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge
+# make test       runs every check and test but the next
+# make test-machines  follows Debian 12 and 13, in an emulator, from the package to its purge
 # make bench      measures runs and their parts
 # make bench-run  measures runs alone, against the project's goals
 # make picture    draws grafana/drawing.svg, by the dashboard's queries
@@ -12,7 +12,7 @@
 # make soak       runs the program SOAK_RUNS times while all around it changes
 # make clean      removes what these made
 #
-# demo and test get the programs that they lack where they may (apt, root), and
+# demo and tests get the programs that they lack where they may (apt, root), and
 # touch neither the machine's network nor its firewall.
 
 PREFIX      = /usr/local

@@ -70,9 +70,8 @@ type exporter struct {
 	lastErr        error         // why it is not known
 
 	// What check examines besides.
-	processes []health.Process
-	ruleset   *nftables.Ruleset
-	files     []dhcp.File
+	ruleset *nftables.Ruleset
+	files   []dhcp.File
 }
 
 // run does what the command line says and returns the exit status.
@@ -89,9 +88,6 @@ func (e *exporter) run(args []string) int {
 	case e.Version:
 		fmt.Fprintln(e.stdout, version.Print(settings.Program))
 		return published
-	}
-	if e.Command == settings.Check {
-		e.processes = health.Processes() // while root may look at those of others
 	}
 	if err := e.becomeOwner(e.StateDir); err != nil {
 		return e.refuse(failed, err)
@@ -245,7 +241,6 @@ func (e *exporter) check() error {
 		Output:     e.Output,
 		StateDir:   e.StateDir,
 		Port:       e.Port,
-		Processes:  e.processes,
 		Files:      e.files,
 		Ruleset:    e.ruleset,
 		Sample:     now,

@@ -236,7 +236,7 @@ func TestShowOnTerminal(t *testing.T) {
 		t.Setenv("TERM", "xterm")
 
 		text := onTerminal(t, 60, args)
-		for _, want := range []string{"no sample of the last 4s: measuring for ", "\r\x1b[K", "\x1b[1mname", "\x1b[32monline\x1b[m"} {
+		for _, want := range []string{"no sample of the last 4s: measuring for ", "\r\x1b[K", "\x1b[1mname", "\x1b[32m", "s ago\x1b[m"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is missing in:\n%q", want, text)
 			}
@@ -251,7 +251,7 @@ func TestShowOnTerminal(t *testing.T) {
 				t.Errorf("on 60 cells: %q", line)
 			}
 		}
-		if !strings.HasPrefix(table, "name ") || strings.Contains(table, "last seen") {
+		if !strings.HasPrefix(table, "name ") || !strings.Contains(table, "last seen") || strings.Contains(table, "status") {
 			t.Errorf("on 60 cells:\n%s", table)
 		}
 		// watch(1) gives its programs no terminal, and says how wide it is.

@@ -52,8 +52,8 @@ func (c *NameCache) all() map[DeviceID]CachedName {
 
 // find returns the name that is remembered for a device at an address: its own,
 // or else the one that belongs to the address. elsewhere tells that the device is
-// present at another IPv4 address: then its own name may be that of a repeater or
-// of who answers for it, and is no IPv4 address's.
+// present at another IPv4 address: then no IPv4 address is known to be the one that
+// the name was given for.
 func (c *NameCache) find(id DeviceID, addr netip.Addr, elsewhere bool) (CachedName, bool) {
 	if n, ok := c.all()[id]; ok && (!elsewhere || addr.Is6()) {
 		return n, true

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// bootTime is how long after a boot a LAN interface may be missing before that is
+// news: timers start before networks do.
+const bootTime = time.Minute
+
 // recordErrors remembers what fails, and returns the results that are news.
 func (l *Ledger) recordErrors(now *Sample, cfg Config) (news []SourceResult) {
 	results := now.Results
@@ -19,6 +23,9 @@ func (l *Ledger) recordErrors(now *Sample, cfg Config) (news []SourceResult) {
 		faults = make(map[Source]string)
 	}
 	for _, r := range results {
+		if now.Uptime < bootTime && errors.Is(r.Err, ErrNoInterface) {
+			continue
+		}
 		delete(faults, r.Source)
 		if r.Err != nil {
 			faults[r.Source] = r.Err.Error()

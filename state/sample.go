@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -38,6 +39,9 @@ type Instant struct {
 	Uptime time.Duration // CLOCK_BOOTTIME: since boot, suspended time included
 	Wall   time.Time     // CLOCK_REALTIME in local time: for people only, it may step
 }
+
+// ErrNoInterface is wrapped in the error of a source that misses a LAN interface.
+var ErrNoInterface = errors.New("there is none of that name")
 
 // SourceResult tells how asking a source went.
 type SourceResult struct {

@@ -45,21 +45,21 @@ type Machine struct {
 	Networks         []netip.Prefix // as given by --network
 	Output, StateDir string
 	Port             uint16            // where node_exporter serves nothing but our file
-	Processes        []Process         // as Processes found them
 	Files            []dhcp.File       // what was read for names
 	Sample           *state.Sample     // of this moment
 	Ruleset          *nftables.Ruleset // nil: it could not be read, as Sample.Results tells
 	Last             *state.Ledger     // of the last run; its zero value if LastErr is set
 	LastErr          error             // why Last is not known
 
-	host     host
-	links    []neighbor.Link
-	linksErr error
+	host      host
+	processes []process
+	links     []neighbor.Link
+	linksErr  error
 }
 
 // Examine makes all examinations.
 func Examine(m Machine) []Finding {
-	m.host = findHost()
+	m.host, m.processes = findHost(), findProcesses()
 	var lan []string
 	if m.Sample.LAN != nil {
 		lan = m.Sample.LAN.Interfaces

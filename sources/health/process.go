@@ -10,8 +10,8 @@ import (
 	"network-metrics-exporter/sources/dhcp"
 )
 
-// Process is a program that runs, of those that an examination looks for.
-type Process struct {
+// process is a program that runs, of those that an examination looks for.
+type process struct {
 	name string   // as /proc/PID/comm has it
 	args []string // its command line
 	pid  int
@@ -31,16 +31,10 @@ var (
 // comm returns what /proc/PID/comm has of the name of a program.
 func comm(program string) string { return program[:min(len(program), maxComm)] }
 
-// Processes finds, by their names, the programs in this network namespace that an
-// examination looks for: those of others, in containers say, have nothing to do
-// with this machine's clients, and those that may not be looked at are taken for
-// such. So whoever has the right to look at everybody's has to call it before that
-// is given up.
-func Processes() []Process {
-	own, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		return nil
-	}
+// findProcesses finds, by their names, the programs in this network namespace that
+// an examination looks for: those of others, in containers say, have nothing to do
+// with this machine's clients.
+func findProcesses() []process {
 	wanted := make(map[string]bool)
 	for _, program := range slices.Concat(exporters, resetters) {
 		wanted[comm(program)] = true
@@ -48,7 +42,13 @@ func Processes() []Process {
 	for _, s := range dhcp.Servers() {
 		wanted[comm(s.Process)] = true
 	}
-	var found []Process
+	// What /proc/PID/net has is a file of its own in each network namespace. Whoever
+	// has no right to look at /proc/PID/ns can look at that.
+	own, err := os.Stat("/proc/self/net/dev")
+	if err != nil {
+		return nil
+	}
+	var found []process
 	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
 	for _, path := range paths {
 		text, err := os.ReadFile(path + "/comm")
@@ -56,38 +56,32 @@ func Processes() []Process {
 		if err != nil || !wanted[name] {
 			continue
 		}
-		network, err := os.Readlink(path + "/ns/net")
-		if err != nil || network != own {
+		if network, err := os.Stat(path + "/net/dev"); err != nil || !os.SameFile(network, own) {
 			continue
 		}
-		status, err := os.ReadFile(path + "/status")
-		if err != nil {
-			continue // it has ended
-		}
-		line, err := os.ReadFile(path + "/cmdline") // each argument ends with a NUL
-		if err != nil {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(path))
-		if err != nil {
+		// It may have ended.
+		status, statusErr := os.ReadFile(path + "/status")
+		line, lineErr := os.ReadFile(path + "/cmdline") // each argument ends with a NUL
+		pid, pidErr := strconv.Atoi(filepath.Base(path))
+		if statusErr != nil || lineErr != nil || pidErr != nil {
 			continue
 		}
 		args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-		found = append(found, Process{name, args, pid, parseUser(string(status))})
+		found = append(found, process{name, args, pid, parseUser(string(status))})
 	}
 	return found
 }
 
 // named returns the processes of some programs.
-func (m Machine) named(programs ...string) []Process {
-	return slices.DeleteFunc(slices.Clone(m.Processes), func(p Process) bool {
+func (m Machine) named(programs ...string) []process {
+	return slices.DeleteFunc(slices.Clone(m.processes), func(p process) bool {
 		return !slices.ContainsFunc(programs, func(program string) bool { return comm(program) == p.name })
 	})
 }
 
 // options returns the values that a command line gives to an option, behind an equals
 // sign or as the next argument.
-func (p Process) options(option string) (values []string) {
+func (p process) options(option string) (values []string) {
 	for i, arg := range p.args {
 		switch rest, ok := strings.CutPrefix(arg, option); {
 		case !ok:
