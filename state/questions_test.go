@@ -132,7 +132,7 @@ func TestMissingInterface(t *testing.T) {
 		{63 * time.Second, missing, nil},
 		{65 * time.Second, found, []SourceResult{found}},
 	} {
-		got := l.recordErrors(&Sample{Instant: Instant{Uptime: step.uptime}, Results: []SourceResult{step.result}})
+		got := l.recordErrors(&Sample{Instant: Instant{Uptime: step.uptime}, Results: []SourceResult{step.result}}, config)
 		if diff := cmp.Diff(step.want, got, cmpopts.EquateErrors()); diff != "" {
 			t.Errorf("%v after boot (-want +got):\n%s", step.uptime, diff)
 		}
