@@ -41,7 +41,7 @@ type Instant struct {
 }
 
 // ErrNoInterface is wrapped in the error of a source that misses a LAN interface.
-var ErrNoInterface = errors.New("there is none of that name")
+var ErrNoInterface = errors.New("no such network interface")
 
 // SourceResult tells how asking a source went.
 type SourceResult struct {
