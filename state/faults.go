@@ -47,11 +47,11 @@ const coverage Source = "accounting"
 func (a *Accounting) gaps(interval time.Duration) error {
 	var gaps []error
 	switch {
-	case a.Flowtable == NoFlowtable:
+	case !a.IsBypassed():
 	case a.Layout != Flows:
 		gaps = append(gaps, errors.New("a flowtable (offload) lets packets pass uncounted: "+
 			"use --accounting=flows, with sysctl net.netfilter.nf_conntrack_acct=1 and the flag counter on the flowtable"))
-	case a.Flowtable == UncountedFlowtable:
+	default:
 		gaps = append(gaps, errors.New("a flowtable (offload) lets packets pass uncounted: add the flag counter to it"))
 	}
 	if a.Layout == Flows && interval > maxFlowsAge {
