@@ -19,16 +19,18 @@ buildGoModule {
     fileset = lib.fileset.unions [
       (lib.fileset.fileFilter (file: file.hasExt "go") ../.)
       ../README.md
+      ../docs
       ../go.mod
       ../go.sum
       ../sources
       ../state
+      ../systemd
       ../testdata
     ];
   };
 
   # nix hash path of what go mod vendor makes; make test says what it has to be.
-  vendorHash = "sha256-wePm6GCrX0A/D//p3FI5sfAETwaRUyzc3sZycnwRiFA=";
+  vendorHash = "sha256-srAer9LfAQCD5HDyamPykwUStF2Vtq9YNPAgUl8N2SU=";
 
   env.CGO_ENABLED = 0;
 
