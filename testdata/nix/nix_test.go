@@ -630,6 +630,7 @@ type flake struct {
 	Package struct {
 		Pname, Version, VendorHash, Overlaid string
 		Files, Ldflags                       []string
+		PostInstall                          string
 		Env                                  struct{ Namespaces string }
 		Meta                                 struct {
 			Description, MainProgram string
@@ -676,7 +677,7 @@ func TestFlake(t *testing.T) {
 		t.Errorf("the overlay has version %s, the package %s", f.Package.Overlaid, f.Package.Version)
 	}
 	changelog := read(t, "CHANGELOG.md")
-	released := regexp.MustCompile(`(?m)^## (\d.*)$`).FindStringSubmatch(changelog)
+	released := regexp.MustCompile(`(?m)^## (\d\S*)`).FindStringSubmatch(changelog)
 	if released == nil || f.Package.Version != released[1]+"+abc1234" {
 		t.Errorf("version %s, want the newest of the changelog, %q, and the commit", f.Package.Version, released)
 	}
@@ -736,9 +737,13 @@ func TestPackage(t *testing.T) {
 	}
 
 	program := build(t, tree, dir, "-mod=vendor", "-ldflags="+strings.Join(f.Package.Ldflags, " "))
-	if got := lab.Command(t, program, "--version"); !strings.Contains(got, "version "+f.Package.Version+" ") {
-		t.Errorf("want version %s in:\n%s", f.Package.Version, got)
+	version := lab.Command(t, program, "--version")
+	for _, want := range []string{"version " + f.Package.Version + " ", "2026-11-28T01:30:59Z"} {
+		if !strings.Contains(version, want) {
+			t.Errorf("want %s in:\n%s", want, version)
+		}
 	}
+	installs(t, tree, f.Package.PostInstall)
 	knowsFlags(t, program)
 
 	// Whoever that is has to get at it.
@@ -755,6 +760,38 @@ func TestPackage(t *testing.T) {
 		cmd.SysProcAttr = nobody()
 		if output, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", path, err, output)
+		}
+	}
+}
+
+// installs has a shell do what a package does when its program is installed; what
+// nixpkgs' installShellFiles is, only looks whether the files are there.
+func installs(t *testing.T, tree, script string) {
+	t.Helper()
+	out := t.TempDir()
+	const functions = `
+		installManPage() { ls "$@" >/dev/null; }
+		installShellCompletion() { ls $(printf '%s\n' "$@" | grep /) >/dev/null; }
+	`
+	cmd := exec.CommandContext(t.Context(), "bash", "-euc", functions+script)
+	cmd.Dir = tree
+	cmd.Env = append(os.Environ(), "out="+out)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("postInstall: %v\n%s", err, output)
+	}
+	units := filepath.Join(out, "lib", "systemd", "system")
+	for _, name := range []string{service, "network-metrics-exporter-stop.service"} {
+		text := must(os.ReadFile(filepath.Join(units, name)))
+		if line := regexp.MustCompile(`(?m)^Exec(Start|Stop)=-?(.*) sample `).FindStringSubmatch(string(text)); line == nil || line[2] != out+"/bin/network-metrics-exporter" {
+			t.Errorf("%s starts %q", name, line)
+		}
+	}
+	for _, path := range []string{
+		filepath.Join(units, "network-metrics-exporter.timer"), filepath.Join(units, service+".d", "sandbox.conf"),
+		filepath.Join(out, "share", "network-metrics-exporter", "grafana", "dashboard.json"),
+	} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
 		}
 	}
 }
