@@ -56,6 +56,28 @@ type FlowCounter struct {
 	without bool // a flow of a client has no counters
 }
 
+// FlowFileOf returns the file with what is remembered of flows at a moment, 0 if
+// there is none.
+func (l *Ledger) FlowFileOf(now Instant) uint64 {
+	if l.Boot != now.Boot {
+		return 0
+	}
+	return l.FlowFile
+}
+
+// FlowCounter returns what the dump of a moment goes to, nil if it is not looked at
+// for traffic: no flow counts and none is in a flowtable, or the router's addresses
+// are not known, and so not which flows are its own. Before is what the file of
+// FlowFileOf holds.
+func (l *Ledger) FlowCounter(now Instant, scope Scope, before *FlowMemory, cfg Config) *FlowCounter {
+	counting := cfg.Accounting == Flows
+	needed := before != nil || counting || l.LastReadings.Flowtable != NoFlowtable
+	if !needed || !scope.knowsRouter {
+		return nil
+	}
+	return NewFlowCounter(scope, before, counting, l.Boot != now.Boot)
+}
+
 // NewFlowCounter returns one for a dump. Before is what the last dump of this boot
 // left, nil if there was none.
 //

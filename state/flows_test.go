@@ -308,6 +308,30 @@ func TestMissingCounters(t *testing.T) {
 	}
 }
 
+// A dump is looked at for traffic only where that is needed and can be told.
+func TestFlowCounterIsNeeded(t *testing.T) {
+	now := Instant{Boot: "b"}
+	offloading := Accounting{Flowtable: CountedFlowtable}
+	for _, test := range []struct {
+		name   string
+		layout Layout
+		last   Ledger
+		scope  Scope
+		before *FlowMemory
+		want   bool
+	}{
+		{"sets", Sets, Ledger{}, flowScope(), nil, false},
+		{"flows", Flows, Ledger{}, flowScope(), nil, true},
+		{"a flowtable", Sets, Ledger{LastReadings: offloading}, flowScope(), nil, true},
+		{"flows before", Sets, Ledger{}, flowScope(), &FlowMemory{Counting: true}, true},
+		{"the router's addresses are not known", Flows, Ledger{}, NewScope(nil, nil, flowScope().Networks), &FlowMemory{Counting: true}, false},
+	} {
+		if got := test.last.FlowCounter(now, test.scope, test.before, Config{Accounting: test.layout}); (got != nil) != test.want {
+			t.Errorf("%s: a counter: %v, want %v", test.name, got != nil, test.want)
+		}
+	}
+}
+
 // Whatever flows do, what counts is what they moved, to the byte, up to when a dump
 // last showed them.
 func TestFlowCounterExact(t *testing.T) {
