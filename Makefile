@@ -1,23 +1,26 @@
 # make            builds ./network-metrics-exporter
 # make install    installs program and units (PREFIX=/usr, DESTDIR=DIR)
 # make uninstall  removes them, and what the program set up in nftables
-# make release    puts archives and Debian packages into dist
+# make release    puts archives and packages into dist
 # make demo       shows it at work on a router built out of namespaces
+# make check      runs what takes a minute: formats, linters, tests of the packages
 # make test       runs every check and test but these:
+# make fuzz       runs each fuzz target for FUZZTIME
 # make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge
 # make bench      measures runs and their parts
 # make bench-run  measures runs alone, against the project's goals
 # make picture    draws grafana/drawing.svg, by the dashboard's queries
-# make fuzz       runs each fuzz target for FUZZTIME
 # make soak       runs the program SOAK_RUNS times while all around it changes
 # make clean      removes what these made
 #
-# demo and test get the programs that they lack where they may (apt, root), and
+# demo and tests get the programs that they lack where they may (apt, root), and
 # touch neither the machine's network nor its firewall.
 
 PREFIX      = /usr/local
 DESTDIR     =
-VERSION     = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION     = $(shell systemd/version.sh)
+# When the commit was made; no wall clock before it is believed.
+BUILD_DATE  = $(shell date --utc +%FT%TZ --date=@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)})
 OUTPUT      = network-metrics-exporter
 FUZZTIME    = 10s
 SOAK_RUNS   = 20000
@@ -29,9 +32,17 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
 LIB       = $(DESTDIR)$(PREFIX)/lib
+SHARE     = $(DESTDIR)$(PREFIX)/share
 UNITS     = $(LIB)/systemd/system
 SANDBOXES = $(UNITS)/network-metrics-exporter.service.d $(UNITS)/network-metrics-exporter-stop.service.d
 SETTINGS  = $(DESTDIR)/etc/default/network-metrics-exporter
+MANUAL    = $(SHARE)/man/man8/network-metrics-exporter.8
+BASH      = $(SHARE)/bash-completion/completions/network-metrics-exporter
+ZSH       = $(SHARE)/zsh/site-functions/_network-metrics-exporter
+FISH      = $(SHARE)/fish/vendor_completions.d/network-metrics-exporter.fish
+# The other place that systemd looks for units in. Those in /usr/local would be used
+# instead of those in /usr, and a package's next version would change nothing.
+OTHER     = $(filter-out $(PREFIX),/usr /usr/local)/lib/systemd/system/network-metrics-exporter.timer
 # Not empty if this machine is the one to install on, and systemd runs it.
 SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
@@ -41,7 +52,7 @@ export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(OUTPUT) \
-		-ldflags '-s -w -X github.com/prometheus/common/version.Version=$(VERSION)' .
+		-ldflags '-s -w $(foreach v,Version=$(VERSION) BuildDate=$(BUILD_DATE),-X github.com/prometheus/common/version.$(v))' .
 
 # What make built before, or the archive of a release has, so that a root without
 # Go can install it.
@@ -54,6 +65,9 @@ install: network-metrics-exporter
 ifeq ($(DESTDIR)$(filter /usr /usr/local,$(PREFIX)),)
 	@echo 'PREFIX=$(PREFIX): want /usr/local or /usr, where systemd looks for units' >&2; exit 2
 endif
+ifneq ($(if $(DESTDIR),,$(wildcard $(OTHER))),)
+	@echo '$(OTHER) is installed already: remove the package, or run make uninstall with the PREFIX of then, first' >&2; exit 2
+endif
 	install -d $(BIN) $(UNITS) $(SANDBOXES) $(LIB)/systemd/system-generators $(LIB)/sysusers.d $(LIB)/tmpfiles.d $(DESTDIR)/etc/default
 	install network-metrics-exporter $(BIN)/.network-metrics-exporter
 	mv -f $(BIN)/.network-metrics-exporter $(BIN)/network-metrics-exporter
@@ -62,6 +76,11 @@ endif
 	install systemd/system-generators/* $(LIB)/systemd/system-generators
 	install -m 644 systemd/sysusers.d/* $(LIB)/sysusers.d
 	install -m 644 systemd/tmpfiles.d/* $(LIB)/tmpfiles.d
+	install -D -m 644 docs/network-metrics-exporter.8 $(MANUAL)
+	install -D -m 644 systemd/completions/network-metrics-exporter.bash $(BASH)
+	install -D -m 644 systemd/completions/_network-metrics-exporter $(ZSH)
+	install -D -m 644 systemd/completions/network-metrics-exporter.fish $(FISH)
+	for file in $$(find grafana -type f); do install -D -m 644 $$file $(SHARE)/network-metrics-exporter/$$file || exit; done
 	test -e $(SETTINGS) || install -m 644 systemd/network-metrics-exporter.env $(SETTINGS)
 ifneq ($(SYSTEMD),)
 	systemd-sysusers network-metrics-exporter.conf
@@ -82,8 +101,9 @@ ifeq ($(DESTDIR),)
 endif
 	rm -f $(BIN)/network-metrics-exporter $(UNITS)/network-metrics-exporter*.timer $(UNITS)/network-metrics-exporter*.service \
 		$(LIB)/systemd/system-generators/network-metrics-exporter-generator \
-		$(LIB)/sysusers.d/network-metrics-exporter.conf $(LIB)/tmpfiles.d/network-metrics-exporter.conf
-	rm -rf $(SANDBOXES)
+		$(LIB)/sysusers.d/network-metrics-exporter.conf $(LIB)/tmpfiles.d/network-metrics-exporter.conf \
+		$(MANUAL) $(BASH) $(ZSH) $(FISH)
+	rm -rf $(SANDBOXES) $(SHARE)/network-metrics-exporter
 ifneq ($(SYSTEMD),)
 	systemctl daemon-reload
 endif

@@ -156,7 +156,7 @@ func (e *exporter) prepare() error {
 // sample publishes one file.
 func (e *exporter) sample() error {
 	if e.lastErr != nil { // by hand: it might change what the timer set up
-		e.log.Error("nothing published: only the command sample does without the settings of the last one", "err", e.lastErr)
+		e.log.Error("nothing published: the settings of the last sample cannot be read, and only the command sample goes on without them", "err", e.lastErr)
 		return e.lastErr
 	}
 	wrote, err := e.sampleAndPublish(e.Wait)
@@ -174,7 +174,7 @@ func (e *exporter) sample() error {
 // the timer at any time: what it finds is neither saved nor published.
 func (e *exporter) show() error {
 	if e.lastErr != nil {
-		e.log.Warn("totals not known", "err", e.lastErr)
+		e.log.Warn("totals unknown: the state cannot be read", "err", e.lastErr)
 	}
 	names := state.NewNameCache(e.paths().NamesReadOnly)
 	last := e.last
@@ -293,7 +293,7 @@ func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCac
 		return err
 	}
 	if err := dir.NamesError(); err != nil {
-		e.log.Warn("names lost", "err", err)
+		e.log.Warn("remembered names incomplete", "err", err)
 	}
 	return nil
 }
@@ -327,7 +327,7 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	held := last.HeldFlows(begun, scope, e.Config)
 	memory, err := e.paths().FlowFiles(instance).Load(last.FlowFileOf(begun))
 	if err != nil {
-		e.log.Warn("flows not known", "err", err)
+		e.log.Warn("what connections moved since the last run is lost", "err", err)
 	}
 	counter := last.FlowCounter(begun, scope, memory, e.Config)
 	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
@@ -350,7 +350,7 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	if s.Instant, err = clock.Read(); err != nil {
 		return nil, scope, err
 	}
-	s.TakeFlows(counter, held, e.Accounting)
+	s.TakeFlows(counter, held)
 	s.Names = collectFrom(&s, state.DHCP, func() (names []state.NameRecord, err error) {
 		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err

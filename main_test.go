@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -700,61 +699,6 @@ func TestBadUsage(t *testing.T) {
 	}
 }
 
-// rows gives the first cells of the tables under a heading of the README.
-func rows(t *testing.T, heading string) []string {
-	t.Helper()
-	return rowsIn(t, "README.md", heading)
-}
-
-// rowsIn is rows for any document.
-func rowsIn(t *testing.T, document, heading string) []string {
-	t.Helper()
-	_, section, ok := strings.Cut(read(t, document), "\n## "+heading+"\n")
-	if !ok {
-		t.Fatalf("%s has no section %q", document, heading)
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	var cells []string
-	for line := range strings.Lines(section) {
-		if cell, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " |"); ok && strings.HasPrefix(line, "| `") {
-			cells = append(cells, cell)
-		}
-	}
-	return cells
-}
-
-// flagNames gives the flags in texts, each once.
-func flagNames(texts ...string) []string {
-	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z.-]+)`)
-	var found []string
-	for _, text := range texts {
-		for _, match := range flag.FindAllStringSubmatch(text, -1) {
-			found = append(found, match[1])
-		}
-	}
-	slices.Sort(found)
-	return slices.Compact(found)
-}
-
-// TestREADMEFlags compares the README's tables of flags with --help: those of the
-// program, and those that a command has besides.
-func TestREADMEFlags(t *testing.T) {
-	var help bytes.Buffer
-	if status := run([]string{"--help"}, &help, io.Discard); status != published {
-		t.Fatalf("exit status %d", status)
-	}
-	for title, heading := range map[string]string{"Flags:": "Flags", "Flags of show:": "Look at it: show", "Flags of check:": "Something is wrong: check"} {
-		_, flags, ok := strings.Cut(help.String(), "\n"+title+"\n")
-		if !ok {
-			t.Fatalf("--help has no %q", title)
-		}
-		flags, _, _ = strings.Cut(flags, "\n\n")
-		if diff := cmp.Diff(flagNames(flags), flagNames(rows(t, heading)...)); diff != "" {
-			t.Errorf("%s (-help +README):\n%s", title, diff)
-		}
-	}
-}
-
 // TestSorts holds the settings to the orders that the table knows.
 func TestSorts(t *testing.T) {
 	var known []string
@@ -764,63 +708,4 @@ func TestSorts(t *testing.T) {
 	if diff := cmp.Diff(known, settings.Sorts()); diff != "" {
 		t.Errorf("orders (-table +settings):\n%s", diff)
 	}
-}
-
-// TestREADMEPromises looks for the tests that the README names.
-func TestREADMEPromises(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tests bytes.Buffer
-	err = filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		tests.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(string(readme), -1)
-	for _, name := range names {
-		if !bytes.Contains(tests.Bytes(), []byte("\nfunc "+name[1]+"(")) {
-			t.Errorf("there is no %s", name[1])
-		}
-	}
-	if len(names) == 0 {
-		t.Error("it names none")
-	}
-}
-
-// TestREADMEMetrics compares the README's table of metrics with real output, and
-// puts that before its readers.
-func TestREADMEMetrics(t *testing.T) {
-	t.Parallel()
-	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		i := install(t, r)
-		i.run(t)
-		time.Sleep(interval)
-		i.run(t, "--connections-by-protocol")
-		text, err := os.ReadFile(i.prom())
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		var families []string
-		for line := range strings.Lines(string(text)) {
-			if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
-				name, _, _ = strings.Cut(name, " ")
-				families = append(families, "`"+name+"`")
-			}
-		}
-		documented := rows(t, "Metrics")
-		slices.Sort(documented)
-		if diff := cmp.Diff(families, documented); diff != "" {
-			t.Errorf("metrics (-output +README):\n%s", diff)
-		}
-		lab.CheckReaders(t, i.prom())
-	})
 }

@@ -214,7 +214,7 @@ func TestShowWithoutRights(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, log, status := withoutRights(t, i.command("show", "--json")...)
-		if status != published || strings.Count(log, "\n") != 3 || !strings.Contains(log, "totals not known") || strings.Count(log, "CAP_NET_ADMIN") != 2 {
+		if status != published || strings.Count(log, "\n") != 3 || !strings.Contains(log, "totals unknown") || strings.Count(log, "CAP_NET_ADMIN") != 2 {
 			t.Errorf("exit status %d, want %d and a line for the state and for each source:\n%s", status, published, log)
 		}
 		laptop := parseShown(t, text)["192.168.10.100"]
@@ -312,9 +312,9 @@ func TestCommandsBadUsage(t *testing.T) {
 		{"check", "--port=0", "want a port from 1 to 65535"},
 		{"check", "--port=65536", "want a port from 1 to 65535"},
 		{"check", "--port", "want a port from 1 to 65535"},
-		{"check", "--sort=name", "with the command show only"},
-		{"sample", "--json", "with the command show or check only"},
-		{"", "--json", "with the command show or check only"},
+		{"check", "--sort=name", "only the command show has this flag"},
+		{"sample", "--json", "only the command show or check has this flag"},
+		{"", "--json", "only the command show or check has this flag"},
 		{"teardown", "nonsense", "want one of the commands"},
 		{"show", "check", "want one command"},
 	} {

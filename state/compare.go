@@ -191,7 +191,7 @@ func newComparison(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg
 		PeriodStarts: [2]time.Time{Current: next.PeriodStarts[Current]},
 		Conntrack:    now.Conntrack,
 		Results:      now.Results,
-		Changes:      next.recordErrors(now),
+		Changes:      next.recordErrors(now, c.cfg),
 	}
 	if !next.PeriodStarts[Current].IsZero() {
 		before := previousPeriodStart(next.PeriodStarts[Current], cfg.PeriodStart)

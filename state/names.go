@@ -45,8 +45,9 @@ func CleanName(name string) string {
 // directory finds names, and whose an address is, in what lease files, hosts files
 // and DNS say. Of two records that fit the first one counts.
 type directory struct {
-	records []NameRecord // those of addresses, sorted by address; of one address in the order given
-	byMAC   map[MAC]deviceNames
+	all     []NameRecord        // in the order given
+	records []NameRecord        // those of addresses, sorted by address; of one address in the order given
+	byMAC   map[MAC]deviceNames // made when a name is first looked for by MAC
 }
 
 // deviceNames are the names of a device wherever it is.
@@ -56,14 +57,23 @@ type deviceNames struct {
 }
 
 func newDirectory(records []NameRecord) *directory {
-	d := &directory{
-		records: make([]NameRecord, 0, len(records)),
-		byMAC:   make(map[MAC]deviceNames),
-	}
+	d := &directory{all: records, records: make([]NameRecord, 0, len(records))}
 	for _, r := range records {
 		if r.Addr.IsValid() {
 			d.records = append(d.records, r)
 		}
+	}
+	slices.SortStableFunc(d.records, func(a, b NameRecord) int { return a.Addr.Compare(b.Addr) })
+	return d
+}
+
+// namesOf returns the names of a device wherever it is.
+func (d *directory) namesOf(mac MAC) deviceNames {
+	if d.byMAC != nil {
+		return d.byMAC[mac]
+	}
+	d.byMAC = make(map[MAC]deviceNames, len(d.all))
+	for _, r := range d.all {
 		if r.MAC.IsZero() || r.Name == "" {
 			continue
 		}
@@ -76,8 +86,7 @@ func newDirectory(records []NameRecord) *directory {
 		}
 		d.byMAC[r.MAC] = names
 	}
-	slices.SortStableFunc(d.records, func(a, b NameRecord) int { return a.Addr.Compare(b.Addr) })
-	return d
+	return d.byMAC[mac]
 }
 
 // owner returns the device that the records of one address give it to: what a
@@ -116,7 +125,7 @@ func (d *directory) name(addr netip.Addr, records []NameRecord, device MAC) (str
 		}
 	}
 	if !device.IsZero() {
-		names := d.byMAC[device]
+		names := d.namesOf(device)
 		record := names.static
 		if addr.Is6() && record.Name == "" {
 			record = names.anywhere

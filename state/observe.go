@@ -49,17 +49,19 @@ type sources struct {
 	names               cursor[NameRecord]
 }
 
-func counterAddr(c *Counter) netip.Addr { return c.Addr }
+func clientAddr(c *Client) netip.Addr          { return c.Addr }
+func counterAddr(c *Counter) netip.Addr        { return c.Addr }
+func neighborAddr(n *NeighborEntry) netip.Addr { return n.Addr }
 
 func (c *comparison) newSources() *sources {
 	s := &sources{
-		clients:     cursor[Client]{c.last.Clients, func(c *Client) netip.Addr { return c.Addr }},
+		clients:     cursor[Client]{c.last.Clients, clientAddr},
 		before:      cursor[Counter]{addr: counterAddr},
 		counters:    cursor[Counter]{addr: counterAddr},
 		localBefore: cursor[Counter]{addr: counterAddr},
 		locals:      cursor[Counter]{addr: counterAddr},
 		flows:       cursor[FlowTraffic]{addr: func(f *FlowTraffic) netip.Addr { return f.Addr }},
-		neighbors:   cursor[NeighborEntry]{addr: func(n *NeighborEntry) netip.Addr { return n.Addr }},
+		neighbors:   cursor[NeighborEntry]{addr: neighborAddr},
 		peers:       cursor[Peer]{addr: func(p *Peer) netip.Addr { return p.Addr }},
 		names:       cursor[NameRecord]{c.directory.records, func(r *NameRecord) netip.Addr { return r.Addr }},
 	}

@@ -1,10 +1,12 @@
 package state
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -193,6 +195,27 @@ func TestCountersMadeAnew(t *testing.T) {
 	want := map[netip.Addr][2]uint64{laptop: {Tx: 1700}, {}: {Tx: 87}}
 	if diff := cmp.Diff(want, published(report), cmpopts.EquateComparable(netip.Addr{})); diff != "" || report.Resets != 0 {
 		t.Errorf("%d resets, bytes (-want +got):\n%s", report.Resets, diff)
+	}
+}
+
+// Who has no place is counted with all others, or not at all; and flows that end
+// between two runs need these to be close.
+func TestGapsOfLayouts(t *testing.T) {
+	for _, test := range []struct {
+		accounting Accounting
+		interval   time.Duration
+		want       string // empty: nothing goes uncounted
+	}{
+		{Accounting{Layout: Sets, Full: true}, time.Hour, `as client="other"`},
+		{Accounting{Layout: Rules, Full: true}, time.Hour, "not counted"},
+		{Accounting{Layout: Flows}, maxFlowsAge, ""},
+		{Accounting{Layout: Flows}, maxFlowsAge + time.Second, "--interval=9 is too long"},
+		{Accounting{Layout: Sets}, maxFlowsAge + time.Second, ""},
+	} {
+		err := test.accounting.gaps(test.interval)
+		if (err == nil) != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) {
+			t.Errorf("%v every %v: %v, want %q", test.accounting.Layout, test.interval, err, test.want)
+		}
 	}
 }
 

@@ -2,10 +2,14 @@ package state
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestQuestions looks at whom DNS is asked about in the last of several runs.
@@ -97,12 +101,40 @@ func TestFault(t *testing.T) {
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that was never asked", err)
 	}
-	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Err: errors.New("no answer")}}}, config)
 	if err := l.Fault(DNS); err == nil || err.Error() != "no answer" {
 		t.Errorf("got %v, want no answer", err)
 	}
-	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}})
+	l.recordErrors(&Sample{Results: []SourceResult{{Source: DNS, Duration: time.Millisecond}}}, config)
 	if err := l.Fault(DNS); err != nil {
 		t.Errorf("got %v of a source that works again", err)
+	}
+}
+
+// A LAN interface that is missing is news once the machine has had time to boot.
+func TestMissingInterface(t *testing.T) {
+	missing := SourceResult{Source: Neighbor, Err: fmt.Errorf("find interface br-lan: %w", ErrNoInterface)}
+	found := SourceResult{Source: Neighbor}
+	other := SourceResult{Source: Neighbor, Err: errors.New("dump torn")}
+	l := &Ledger{}
+	for _, step := range []struct {
+		uptime time.Duration
+		result SourceResult
+		want   []SourceResult
+	}{
+		{3 * time.Second, missing, nil},
+		{5 * time.Second, found, nil},
+		{7 * time.Second, other, []SourceResult{other}},
+		{9 * time.Second, missing, nil},
+		{11 * time.Second, found, []SourceResult{found}},
+		{59 * time.Second, missing, nil},
+		{61 * time.Second, missing, []SourceResult{missing}},
+		{63 * time.Second, missing, nil},
+		{65 * time.Second, found, []SourceResult{found}},
+	} {
+		got := l.recordErrors(&Sample{Instant: Instant{Uptime: step.uptime}, Results: []SourceResult{step.result}}, config)
+		if diff := cmp.Diff(step.want, got, cmpopts.EquateErrors()); diff != "" {
+			t.Errorf("%v after boot (-want +got):\n%s", step.uptime, diff)
+		}
 	}
 }

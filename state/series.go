@@ -2,7 +2,6 @@ package state
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 )
@@ -72,37 +71,87 @@ func selectCandidates(all []candidate, most int, frozen bool) (changed bool) {
 	return changed
 }
 
-// ClientsToCount returns whom a run is to have counters of their own for, the most
-// important first, at most Config.MaxClients: neighbours with a sign of life, the ends of flows, and
-// who had a series in the last run and is no suspect. Who had a series comes
-// first, then who is certainly there. lan and flows may be nil.
+// How much a reason to count somebody weighs.
+const (
+	isEnd = 1 << iota
+	isNeighbor
+	isConfirmed
+	hadSeries
+)
+
+// rankedAddr is an address with all reasons to count it.
+type rankedAddr struct {
+	addr netip.Addr
+	rank int
+}
+
+// ClientsToCount returns whom a run is to have counters of their own for, at most
+// Config.MaxClients: neighbours with a sign of life, the ends of flows, and who had
+// a series in the last run and is no suspect. Of more, those come first who had a
+// series, then those who are certainly there. lan and flows may be nil.
 func (l *Ledger) ClientsToCount(lan *LAN, flows *TrackedFlows, scope Scope, cfg Config) []netip.Addr {
-	const isEnd, isNeighbor, isConfirmed, hadSeries = 1, 2, 4, 8
-	rank := make(map[netip.Addr]int)
-	if lan != nil {
-		for i := range lan.Neighbors {
-			n := &lan.Neighbors[i]
-			if n.MAC.IsZero() || !n.isCurrent(cfg.ForgetAfter) || n.State&(confirmed|Stale) == 0 || !scope.Contains(n.Addr) {
-				continue
+	if lan == nil {
+		lan = &LAN{}
+	}
+	clients := cursor[Client]{l.Clients, clientAddr}
+	neighbors := cursor[NeighborEntry]{lan.Neighbors, neighborAddr}
+	ranked := make([]rankedAddr, 0, max(len(l.Clients), len(lan.Neighbors)))
+	next := func() (netip.Addr, bool) {
+		addr, ok := clients.least(netip.Addr{}, false)
+		return neighbors.least(addr, ok)
+	}
+	for addr, ok := next(); ok; addr, ok = next() {
+		rank := 0
+		for _, c := range clients.take(addr) {
+			if c.HasSeries && !c.isSuspect() {
+				rank |= hadSeries
 			}
-			rank[n.Addr] |= isNeighbor
-			if n.State&confirmed != 0 {
-				rank[n.Addr] |= isConfirmed
-			}
+		}
+		if entry := mostAlive(neighbors.take(addr)); !entry.MAC.IsZero() && entry.isCurrent(cfg.ForgetAfter) && scope.Contains(addr) {
+			rank |= entry.rank()
+		}
+		if rank != 0 {
+			ranked = append(ranked, rankedAddr{addr, rank})
 		}
 	}
 	if flows != nil {
-		for addr := range flows.Active {
-			rank[addr] |= isEnd
+		ranked = addEnds(ranked, flows)
+	}
+	if len(ranked) > cfg.MaxClients {
+		slices.SortFunc(ranked, func(a, b rankedAddr) int {
+			return cmp.Or(cmp.Compare(b.rank, a.rank), a.addr.Compare(b.addr))
+		})
+		ranked = ranked[:cfg.MaxClients]
+	}
+	addrs := make([]netip.Addr, len(ranked))
+	for i, r := range ranked {
+		addrs[i] = r.addr
+	}
+	return addrs
+}
+
+// rank returns what a neighbour entry weighs.
+func (n *NeighborEntry) rank() int {
+	switch {
+	case n.State&confirmed != 0:
+		return isConfirmed | isNeighbor
+	case n.State&Stale != 0:
+		return isNeighbor
+	default:
+		return 0
+	}
+}
+
+// addEnds adds the ends of flows to addresses that are sorted.
+func addEnds(ranked []rankedAddr, flows *TrackedFlows) []rankedAddr {
+	known := len(ranked)
+	for addr := range flows.Active {
+		i, found := slices.BinarySearchFunc(ranked[:known], addr, func(r rankedAddr, a netip.Addr) int { return r.addr.Compare(a) })
+		if found {
+			ranked[i].rank |= isEnd
+		} else {
+			ranked = append(ranked, rankedAddr{addr, isEnd})
 		}
 	}
-	for i := range l.Clients {
-		if c := &l.Clients[i]; c.HasSeries && !c.isSuspect() {
-			rank[c.Addr] |= hadSeries
-		}
-	}
-	addrs := slices.SortedFunc(maps.Keys(rank), func(a, b netip.Addr) int {
-		return cmp.Or(cmp.Compare(rank[b], rank[a]), a.Compare(b))
-	})
-	return addrs[:min(len(addrs), cfg.MaxClients)]
+	return ranked
 }

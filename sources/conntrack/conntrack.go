@@ -71,9 +71,9 @@ func Read(isClient func(netip.Addr) bool, held *state.TrackedFlows, counter *sta
 func missingCounters(counter *state.FlowCounter) error {
 	switch some, all := counter.MissingCounters(); {
 	case all:
-		return errors.New("flows have no counters: set sysctl net.netfilter.nf_conntrack_acct=1, which has those counted that begin from then on")
+		return errors.New("connections have no byte counters: set sysctl net.netfilter.nf_conntrack_acct=1 (connections that begin afterwards are counted)")
 	case some:
-		return errors.New("flows that began before sysctl net.netfilter.nf_conntrack_acct was 1 have no counters: they stay uncounted until they end")
+		return errors.New("connections that began before sysctl net.netfilter.nf_conntrack_acct was 1 have no byte counters: they are not counted")
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func withCure(err error) error {
 	// loaded, EOPNOTSUPP if it cannot be asked like this; without nfnetlink
 	// itself there is not even a socket (EPROTONOSUPPORT).
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
-		return fmt.Errorf("%w (the kernel does not list flows: modprobe nf_conntrack_netlink)", err)
+		return fmt.Errorf("%w (the kernel does not list connections: modprobe nf_conntrack_netlink)", err)
 	}
 	return err
 }

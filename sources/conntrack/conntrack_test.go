@@ -115,8 +115,8 @@ func TestMissingCounters(t *testing.T) {
 		err   string
 	}{
 		{"counted", counted, ""},
-		{"some uncounted", slices.Concat(counted, uncounted), "flows that began before sysctl net.netfilter.nf_conntrack_acct was 1 have no counters: they stay uncounted until they end"},
-		{"all uncounted", uncounted, "flows have no counters: set sysctl net.netfilter.nf_conntrack_acct=1, which has those counted that begin from then on"},
+		{"some uncounted", slices.Concat(counted, uncounted), "connections that began before sysctl net.netfilter.nf_conntrack_acct was 1 have no byte counters: they are not counted"},
+		{"all uncounted", uncounted, "connections have no byte counters: set sysctl net.netfilter.nf_conntrack_acct=1 (connections that begin afterwards are counted)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			counter := state.NewFlowCounter(state.NewScope([]netip.Prefix{lan}, nil, nil), nil, true, false)
@@ -140,9 +140,9 @@ func errorText(err error) string {
 func TestWithCure(t *testing.T) {
 	for errno, want := range map[unix.Errno]string{
 		unix.EPERM:           "receive: operation not permitted",
-		unix.EINVAL:          "receive: invalid argument (the kernel does not list flows: modprobe nf_conntrack_netlink)",
-		unix.EOPNOTSUPP:      "receive: operation not supported (the kernel does not list flows: modprobe nf_conntrack_netlink)",
-		unix.EPROTONOSUPPORT: "receive: protocol not supported (the kernel does not list flows: modprobe nf_conntrack_netlink)",
+		unix.EINVAL:          "receive: invalid argument (the kernel does not list connections: modprobe nf_conntrack_netlink)",
+		unix.EOPNOTSUPP:      "receive: operation not supported (the kernel does not list connections: modprobe nf_conntrack_netlink)",
+		unix.EPROTONOSUPPORT: "receive: protocol not supported (the kernel does not list connections: modprobe nf_conntrack_netlink)",
 		unix.ENOMEM:          "receive: cannot allocate memory",
 	} {
 		err := withCure(fmt.Errorf("receive: %w", errno))

@@ -12,6 +12,7 @@ import (
 // shared connections are. dnsmasq truncates the file and writes it anew whenever a
 // lease changes, so it may be seen cut short.
 func parseDnsmasq(t *leaseTable, text string, _ state.Instant) error {
+	t.makeRoom(strings.Count(text, "\n"))
 	return eachLine(text, `"EXPIRY MAC IP NAME CLIENTID"`, true, func(line string) bool {
 		return dnsmasqLease(t, line)
 	})

@@ -159,10 +159,8 @@ func loadEnd(f io.ReaderAt, size int64) (string, error) {
 // section reads n bytes from an offset on, or as many as there are. An error comes
 // together with what was read before it.
 func section(f io.ReaderAt, offset, n int64) (string, error) {
-	buf := make([]byte, n)
-	got, err := f.ReadAt(buf, offset)
-	if err == io.EOF {
-		err = nil
-	}
-	return string(buf[:got]), err
+	var text strings.Builder
+	text.Grow(int(n))
+	_, err := io.Copy(&text, io.NewSectionReader(f, offset, n))
+	return text.String(), err
 }

@@ -85,6 +85,14 @@ type leaseTable struct {
 	index   map[netip.Addr]int // where that of an address is
 }
 
+// makeRoom makes room for the leases of a file that has a line for each.
+func (t *leaseTable) makeRoom(n int) {
+	if t.index == nil {
+		t.records = make([]state.NameRecord, 0, n)
+		t.index = make(map[netip.Addr]int, n)
+	}
+}
+
 // put makes a lease that of its address, which has to be valid.
 func (t *leaseTable) put(r state.NameRecord) {
 	t.end(r.Addr)

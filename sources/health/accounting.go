@@ -29,9 +29,7 @@ func (m Machine) accounting() []Finding {
 	if r == nil {
 		return []Finding{unknown(name, m.result(state.NFTables))}
 	}
-	lacking := slices.DeleteFunc(slices.Clone(r.Missing), func(object string) bool {
-		return strings.HasPrefix(object, "rule ") // of a client that has just come
-	})
+	lacking := m.lacking()
 	switch {
 	case len(lacking) > 0:
 		return []Finding{fail(name, m.host.runNow(), "what counts is missing, which a run puts in place: %s", strings.Join(lacking, ", "))}
@@ -50,11 +48,18 @@ func (m Machine) accounting() []Finding {
 	findings := m.laterChains()
 	switch r.Accounting.Layout {
 	case state.Rules:
-		return orOK(findings, name, "%d rules in chain %s count", len(slices.DeleteFunc(slices.Clone(r.Rules), func(u nftables.RuleUse) bool { return m.countsInVain(u) != "" })), rulesChain)
+		counting := slices.DeleteFunc(slices.Clone(r.Rules), func(u nftables.RuleUse) bool { return m.countsInVain(u) != "" })
+		return orOK(findings, name, "%d rules in chain %s count", len(counting), rulesChain)
 	case state.Flows:
 		return orOK(findings, name, "conntrack counts TCP and UDP, the sets of table %v the rest", setsTable)
 	}
 	return orOK(findings, name, "the sets of table %v count", setsTable)
+}
+
+// lacking returns what is missing of what counts, but for rules of clients that have
+// just come.
+func (m Machine) lacking() []string {
+	return slices.DeleteFunc(slices.Clone(m.Ruleset.Missing), func(object string) bool { return strings.HasPrefix(object, "rule ") })
 }
 
 // faultCure says what to do about what keeps a run from counting.
@@ -186,11 +191,11 @@ func (m Machine) flowtables() []Finding {
 		switch {
 		case !f.Passes || flows && f.Counts:
 		case flows:
-			findings = append(findings, fail(name, "add the line counter; to the flowtable, where your ruleset declares it",
+			findings = append(findings, fail(name, "add the line \"counter\" to the flowtable, where your ruleset declares it",
 				"flowtable %s of table %v lets packets pass uncounted: it lacks the flag counter", f.Name, f.Table))
 		default:
 			findings = append(findings, fail(name,
-				fmt.Sprintf("%s; %s; and the line counter; in the flowtable, where your ruleset declares it", m.host.setting("accounting", "flows"), m.host.sysctl(1, acct)),
+				fmt.Sprintf("%s; %s; and add the line \"counter\" to the flowtable, where your ruleset declares it", m.host.setting("accounting", "flows"), m.host.sysctl(1, acct)),
 				"flowtable %s of table %v (offload) lets packets pass uncounted", f.Name, f.Table))
 		}
 	}

@@ -36,7 +36,7 @@ const (
 func (m Machine) repairs() []Finding {
 	const name = "repairs"
 	found := max(m.Last.Repairs, m.Last.Resets) // of rules made by hand, only the latter
-	missing := m.Ruleset != nil && len(m.Ruleset.Missing) > 0
+	missing := m.Ruleset != nil && len(m.lacking()) > 0 && m.Last.IsRecent(m.Sample.Instant, m.Config)
 	if missing && found > someRepairs || found >= manyRepairs && found > m.Last.Run/repairedRuns {
 		return []Finding{warn(name, "have it flush only its own tables: look for flush ruleset in /etc/nftables.conf and in what runs nft; nft monitor shows when",
 			"something flushes the ruleset again and again: %d of %d runs found gone what counts; what passes until the next run goes uncounted", found, m.Last.Run)}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -156,15 +157,23 @@ func TestRepairs(t *testing.T) {
 		{13, 10, nil, "warn 10 of 13 runs found gone"},
 		{1_000_000, 10_000, nil, "ok 10000 of"},
 		{1_000_000, 10_001, nil, "warn 10001 of"},
-		{1_000_000, 2, []string{"set client_tx"}, "ok 2 of"}, // a reload
+		{1_000_000, 2, []string{"set client_tx"}, "ok 2 of"},        // a reload
+		{1_000_000, 3, []string{"rule tx_192.168.10.7"}, "ok 3 of"}, // a new client
 		{1_000_000, 3, []string{"set client_tx"}, "warn something flushes the ruleset again and again"},
 	} {
 		m := Machine{
-			Config:  state.Config{Accounting: state.Sets},
-			Last:    &state.Ledger{Run: test.runs, Repairs: test.repairs},
+			Config:  state.Config{Accounting: state.Sets, Interval: time.Second},
+			Last:    &state.Ledger{Instant: state.Instant{Boot: "b", Uptime: time.Minute}, Baselines: []time.Duration{time.Minute}, Run: test.runs, Repairs: test.repairs},
+			Sample:  &state.Sample{Instant: state.Instant{Boot: "b", Uptime: time.Minute + time.Second}},
 			Ruleset: &nftables.Ruleset{Missing: test.missing},
 		}
 		expect(t, m.repairs(), test.want)
+		m.Last.Repairs, m.Last.Resets = 0, test.repairs // of rules that somebody else makes
+		expect(t, m.repairs(), test.want)
+		m.Sample.Boot = "c" // no run yet has put it back
+		if len(test.missing) > 0 {
+			expect(t, m.repairs(), "ok")
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -69,31 +70,34 @@ func (m Machine) servers() []Finding {
 	var findings []Finding
 	for _, s := range dhcp.Servers() {
 		for _, p := range m.named(s.Process) {
-			for _, path := range s.Files(p.args) {
-				if unread := m.unread(path); unread != "" {
-					findings = append(findings, warn(name, m.host.setting(string(dhcp.Leases), m.leasesAnd(unread)...),
-						"%s (process %d) keeps its leases in %s, which is not read", s.Name, p.pid, unread))
-				}
+			if unread := m.unread(s.Files(p.args)); unread != "" {
+				findings = append(findings, warn(name, m.host.setting(string(dhcp.Leases), m.leasesAnd(unread)...),
+					"%s (process %d) keeps its leases in %s, which is not read", s.Name, p.pid, unread))
 			}
 		}
 	}
 	return orOK(findings, name, "no DHCP server keeps leases in a file that is not read")
 }
 
-// unread returns a file that a path stands for, which exists and is none of those
-// that were to be read. A server that only answers DNS has none.
-func (m Machine) unread(path string) string {
-	paths := []string{path}
-	if strings.HasSuffix(path, "*") {
-		paths, _ = filepath.Glob(path) // the pattern is good
-	}
+// unread returns the first file of a server's that exists, if none of them is among
+// those that were to be read. A server that only answers DNS has none.
+func (m Machine) unread(paths []string) string {
+	found := ""
 	for _, path := range paths {
-		known := slices.ContainsFunc(m.Files, func(f dhcp.File) bool { return sameFile(f.Path, path) })
-		if _, err := os.Stat(path); !known && !errors.Is(err, fs.ErrNotExist) {
-			return path
+		files := []string{path}
+		if strings.HasSuffix(path, "*") {
+			files, _ = filepath.Glob(path) // the pattern is good
+		}
+		for _, file := range files {
+			if slices.ContainsFunc(m.Files, func(f dhcp.File) bool { return sameFile(f.Path, file) }) {
+				return ""
+			}
+			if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+				found = cmp.Or(found, file)
+			}
 		}
 	}
-	return ""
+	return found
 }
 
 // sameFile reports whether two paths lead to one file.

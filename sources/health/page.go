@@ -3,6 +3,7 @@ package health
 import (
 	"bufio"
 	"cmp"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -55,16 +56,17 @@ func (m Machine) page() []Finding {
 		}
 		return nil
 	}
-	current := find(func(p page) bool { return p.run > 0 && p.run >= written })
-	old := find(func(p page) bool { return p.run > 0 })
+	old := find(func(p page) bool { return p.run > 0 && p.run < written })
+	current := find(func(p page) bool { return p.run > 0 })
 	other := find(func(p page) bool { return p.ok })
+	dir := filepath.Dir(m.Output)
 	switch {
-	case current != nil:
-		return []Finding{ok(name, "%s serves %s", current.url, m.Output)}
 	case old != nil:
 		age := time.Duration((written - old.run) * float64(time.Second))
-		return []Finding{fail(name, "let node_exporter read the directory "+filepath.Dir(m.Output)+" and no copy of the file, and mount the directory into its container, not the file: a file that is mounted stays the old one when it is replaced",
+		return []Finding{fail(name, fmt.Sprintf("let node_exporter read %s itself; into a container mount the directory (-v %[1]s:%[1]s:ro), not the file, of which it would keep the old one", dir),
 			"%s serves another file than %s, or an older one: its last run was %v before", old.url, m.Output, age.Round(time.Millisecond))}
+	case current != nil:
+		return []Finding{ok(name, "%s serves %s", current.url, m.Output)}
 	case other != nil:
 		return []Finding{fail(name, m.serveCure(*other), "%s answers %s, without our metrics", other.url, other.status)}
 	case len(pages) > 0:

@@ -81,7 +81,7 @@ func match(links map[uint32]link, names []string) (matching map[uint32]link, mis
 			}
 		}
 		if !found {
-			missing = append(missing, fmt.Errorf("find interface %q: there is none of that name", name))
+			missing = append(missing, fmt.Errorf("find interface %q: %w", name, state.ErrNoInterface))
 		}
 	}
 	return matching, missing

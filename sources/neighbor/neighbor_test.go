@@ -492,7 +492,7 @@ func confirmed(t *testing.T, name, addr string) time.Duration {
 
 func TestReadInterfaces(t *testing.T) {
 	t.Parallel()
-	const none = ": there is none of that name"
+	const none = ": no such network interface"
 	tests := []struct {
 		name       string
 		interfaces []string
@@ -679,7 +679,7 @@ func TestReadTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := read(conn, []string{"br-lan", "br-guest"})
-	if want := `find interface "br-guest": there is none of that name`; message(err) != want {
+	if want := `find interface "br-guest": no such network interface`; message(err) != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	want := &state.LAN{

@@ -14,7 +14,7 @@ import (
 // family is what the two versions of IP differ in.
 type family struct {
 	name    string // as nft(8) writes it
-	nets    string // name of the set of networks, where there are several
+	suffix  string // of the names of its sets
 	proto   byte   // NFPROTO_*
 	keyType uint32 // of sets: nft(8)'s number of the data type
 	keyName string // and its name
@@ -23,8 +23,8 @@ type family struct {
 }
 
 var (
-	ipv4 = family{name: "ip", nets: "networks", proto: unix.NFPROTO_IPV4, keyType: 7, keyName: "ipv4_addr", length: 4, source: 12}
-	ipv6 = family{name: "ip6", nets: "networks6", proto: unix.NFPROTO_IPV6, keyType: 8, keyName: "ipv6_addr", length: 16, source: 8}
+	ipv4 = family{name: "ip", proto: unix.NFPROTO_IPV4, keyType: 7, keyName: "ipv4_addr", length: 4, source: 12}
+	ipv6 = family{name: "ip6", suffix: "6", proto: unix.NFPROTO_IPV6, keyType: 8, keyName: "ipv6_addr", length: 16, source: 8}
 )
 
 func familyOf(a netip.Addr) family {
@@ -33,6 +33,9 @@ func familyOf(a netip.Addr) family {
 	}
 	return ipv6
 }
+
+// networksName is the name of the set of networks, where there are several.
+func (f family) networksName() string { return "networks" + f.suffix }
 
 // protocol matches packets of the family. The registers of expressions are all
 // number 1: each is used at once.
@@ -75,7 +78,7 @@ func (f family) is(addr netip.Addr, d state.Direction) []expr.Any {
 // returned. Of the family is what the caller has to see to.
 func (f family) within(networks []netip.Prefix, e end) []expr.Any {
 	if len(networks) > 1 {
-		return []expr.Any{f.load(e, f.length), &expr.Lookup{SourceRegister: 1, SetName: f.nets}}
+		return []expr.Any{f.load(e, f.length), &expr.Lookup{SourceRegister: 1, SetName: f.networksName()}}
 	}
 	p := networks[0]
 	whole, rest := p.Bits()/8, p.Bits()%8

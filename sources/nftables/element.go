@@ -32,9 +32,9 @@ func (s *setCounters) has(addr netip.Addr) bool {
 // read, of whatever set: an element of theirs that is missing in the dump is asked
 // for by itself. For nothing tells of all dumps that are not whole: while the hash
 // table of a set grows or shrinks, which happens some time after elements came or
-// went, a dump misses elements without NLM_F_DUMP_INTR, in the same generation, and
-// perhaps lists as many others twice, so that their number (NFTA_SET_COUNT, Linux
-// 6.17) is right. To find a single element the kernel looks into both tables.
+// went, a dump misses elements without NLM_F_DUMP_INTR and in the same generation.
+// Their number tells of most, if the kernel gives it, but not where new ones came
+// meanwhile. To find a single element the kernel looks into both tables.
 func readSet(k kernel, table string, template state.Counter, s set, known []state.Counter) (setCounters, error) {
 	var read setCounters
 	question, err := elementQuestion(table, s.name, nil)
@@ -56,6 +56,9 @@ func readSet(k kernel, table string, template state.Counter, s set, known []stat
 	if err == nil {
 		read.sort()
 		err = read.addMissing(k, table, template, s, known)
+	}
+	if err == nil && read.elements() < int(s.count) {
+		err = netlink.ErrTorn
 	}
 	if err != nil {
 		return read, fmt.Errorf("list elements of set %s in table inet %s: %w", s.name, table, err)

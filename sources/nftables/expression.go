@@ -31,7 +31,7 @@ func addTo(c clientSet) []expr.Any {
 func countSilent(f family) []expr.Any {
 	return []expr.Any{
 		f.load(destination, f.length),
-		&expr.Lookup{SourceRegister: 1, SetName: setOf(state.Tx, f, false).name, Invert: true},
+		&expr.Lookup{SourceRegister: 1, SetName: newClientSet(state.Tx, f, false).name, Invert: true},
 		&expr.Counter{},
 		returns(),
 	}

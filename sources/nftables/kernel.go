@@ -16,6 +16,7 @@ const (
 	nftaTableUserdata      = 6    // Linux 5.10
 	nftaChainUserdata      = 12   // Linux 5.10
 	nftaSetHandle          = 16   // Linux 4.16
+	nftaSetCount           = 20   // Linux 6.17
 	nftaSetElemExpressions = 0x0b // Linux 5.11
 )
 

@@ -34,36 +34,32 @@ type clientSet struct {
 	local     bool // counts only what the networks exchange with each other
 }
 
-func clientSets() []clientSet {
-	return []clientSet{
-		{"client_tx", state.Tx, ipv4, false},
-		{"client_rx", state.Rx, ipv4, false},
-		{"client_tx6", state.Tx, ipv6, false},
-		{"client_rx6", state.Rx, ipv6, false},
-		{"local_tx", state.Tx, ipv4, true},
-		{"local_rx", state.Rx, ipv4, true},
-		{"local_tx6", state.Tx, ipv6, true},
-		{"local_rx6", state.Rx, ipv6, true},
+func newClientSet(d state.Direction, f family, local bool) clientSet {
+	name := "client_"
+	if local {
+		name = "local_"
 	}
+	return clientSet{name + d.String() + f.suffix, d, f, local}
+}
+
+// clientSets are client_tx, client_rx, client_tx6, client_rx6, local_tx and so on.
+func clientSets() []clientSet {
+	var sets []clientSet
+	for _, local := range []bool{false, true} {
+		for _, f := range []family{ipv4, ipv6} {
+			sets = append(sets, newClientSet(state.Tx, f, local), newClientSet(state.Rx, f, local))
+		}
+	}
+	return sets
 }
 
 // setNames are the names of all sets of the layout.
 func setNames() []string {
-	names := []string{ipv4.nets, ipv6.nets}
+	names := []string{ipv4.networksName(), ipv6.networksName()}
 	for _, c := range clientSets() {
 		names = append(names, c.name)
 	}
 	return names
-}
-
-// setOf returns the set with these properties.
-func setOf(d state.Direction, f family, local bool) clientSet {
-	for _, c := range clientSets() {
-		if c.direction == d && c.family == f && c.local == local {
-			return c
-		}
-	}
-	panic("unreachable: clientSets has every combination")
 }
 
 // fits reports whether the set is of the form that a client set has.
@@ -254,7 +250,7 @@ func (l setsLayout) sent() []setRule {
 			first = append(first, l.networkRule(sentChain, "local tx", f, source,
 				append(f.within(l.networks(f), destination), jumpTo(localSentChain))...))
 		}
-		first = append(first, l.networkRule(sentChain, "tx", f, source, addTo(setOf(state.Tx, f, false))...))
+		first = append(first, l.networkRule(sentChain, "tx", f, source, addTo(newClientSet(state.Tx, f, false))...))
 		last = append(last, l.networkRule(sentChain, "other tx", f, source, counts()))
 	}
 	return append(first, last...)
@@ -277,7 +273,7 @@ func (l setsLayout) received() []setRule {
 		}
 		first = append(first,
 			l.networkRule(receivedChain, "silent rx", f, destination, countSilent(f)...),
-			l.networkRule(receivedChain, "rx", f, destination, addTo(setOf(state.Rx, f, false))...))
+			l.networkRule(receivedChain, "rx", f, destination, addTo(newClientSet(state.Rx, f, false))...))
 		last = append(last, l.networkRule(receivedChain, "other rx", f, destination, counts()))
 	}
 	return append(first, last...)
@@ -298,9 +294,9 @@ func (l setsLayout) local() []setRule {
 	}
 	for _, f := range l.families() {
 		if l.hasLocal(f) {
-			add(localSentChain, "tx "+f.name, append(f.protocol(), addTo(setOf(state.Tx, f, true))...)...)
+			add(localSentChain, "tx "+f.name, append(f.protocol(), addTo(newClientSet(state.Tx, f, true))...)...)
 			add(localReceivedChain, "silent rx "+f.name, append(f.protocol(), countSilent(f)...)...)
-			add(localReceivedChain, "rx "+f.name, append(f.protocol(), addTo(setOf(state.Rx, f, true))...)...)
+			add(localReceivedChain, "rx "+f.name, append(f.protocol(), addTo(newClientSet(state.Rx, f, true))...)...)
 		}
 	}
 	if len(rules) > 0 {

@@ -19,6 +19,7 @@ type set struct {
 	flags   uint32 // NFT_SET_*
 	keyType uint32 // nft(8)'s number of the data type
 	size    uint32 // how many elements it takes; 0: any number
+	count   uint32 // how many it has; 0 also if the kernel does not tell
 }
 
 // parseSet decodes the attributes of NFT_MSG_NEWSET.
@@ -35,6 +36,8 @@ func parseSet(_ uint8, attrs []byte) (set, error) {
 			s.flags = value.Uint32()
 		case unix.NFTA_SET_KEY_TYPE:
 			s.keyType = value.Uint32()
+		case nftaSetCount:
+			s.count = value.Uint32()
 		case unix.NFTA_SET_DESC:
 			for typ, d := range value.Nested() {
 				if typ == unix.NFTA_SET_DESC_SIZE {
@@ -109,8 +112,8 @@ func (b *batch) addNetworks(table string, f family, networks []netip.Prefix) {
 			elements = append(elements, element{key: r.end.AsSlice(), flags: unix.NFT_SET_ELEM_INTERVAL_END})
 		}
 	}
-	id := b.newSet(table, f.nets, unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, 0)
-	b.elements(unix.NFT_MSG_NEWSETELEM, table, f.nets, id, elements)
+	id := b.newSet(table, f.networksName(), unix.NFT_SET_INTERVAL, f.keyType, f.length, bigEndian, 0)
+	b.elements(unix.NFT_MSG_NEWSETELEM, table, f.networksName(), id, elements)
 }
 
 // interfaceKey is a name as the kernel compares it.

@@ -54,8 +54,8 @@ func (c contents) malformed() string {
 		}
 	}
 	for _, f := range []family{ipv4, ipv6} {
-		if found, ok := c.sets[f.nets]; ok && (found.keyType != f.keyType || found.flags != unix.NFT_SET_INTERVAL) {
-			return fmt.Sprintf("set %s is not of type %s with only the flag interval", f.nets, f.keyName)
+		if found, ok := c.sets[f.networksName()]; ok && (found.keyType != f.keyType || found.flags != unix.NFT_SET_INTERVAL) {
+			return fmt.Sprintf("set %s is not of type %s with only the flag interval", f.networksName(), f.keyName)
 		}
 	}
 	return ""
@@ -123,7 +123,7 @@ func planSets(own contents, p Plan) setRepair {
 	}
 	stale := len(r.resized) > 0 || !same(sentChain) || !same(receivedChain)
 	for _, f := range r.layout.families() {
-		_, there := own.sets[f.nets]
+		_, there := own.sets[f.networksName()]
 		if several := len(r.layout.networks(f)) > 1; several && (stale || !there) || there && !several {
 			r.renewed = append(r.renewed, f)
 		}
@@ -180,11 +180,11 @@ func (b *batch) repairSets(own contents, r setRepair, clients []netip.Addr) {
 		b.deleteSet(ownTable, c.name)
 	}
 	for _, f := range r.renewed {
-		if _, there := own.sets[f.nets]; there {
-			b.deleteSet(ownTable, f.nets)
+		if _, there := own.sets[f.networksName()]; there {
+			b.deleteSet(ownTable, f.networksName())
 		}
 		if networks := r.layout.networks(f); len(networks) > 1 {
-			b.note("set %s", f.nets)
+			b.note("set %s", f.networksName())
 			b.addNetworks(ownTable, f, networks)
 		}
 	}

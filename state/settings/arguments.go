@@ -103,7 +103,7 @@ func readCommandLine(args []string, workDir string) (line commandLine, err error
 	}
 	for _, f := range line.flags {
 		if !f.of(line.command) {
-			return line, fmt.Errorf("%s: want it with the command %s only", sanitize(f.String()), commandNames(f.commands))
+			return line, fmt.Errorf("%s: only the command %s has this flag", sanitize(f.String()), commandNames(f.commands))
 		}
 	}
 	return line, nil

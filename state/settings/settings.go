@@ -125,14 +125,14 @@ func runtimeDir(getenv func(string) string) string {
 // ApplyRemembered takes what the command line does not say from the Explicit of the
 // last sample, and only then from the environment and the defaults. It is for every
 // command but Sample. A flag that this version does not know, or whose value it does
-// not take, is passed over with a warning. It is an error if a Bare run would change
+// not take, is ignored with a warning. It is an error if a Bare run would change
 // the accounting.
 func (s *Settings) ApplyRemembered(remembered []string) (warnings []string, err error) {
 	var last, taken []explicitFlag
 	for _, text := range remembered {
 		flags, err := readRemembered(text, s.workDir)
 		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("flag of the last sample passed over: %v", err))
+			warnings = append(warnings, fmt.Sprintf("flag of the last sample ignored: %v", err))
 		}
 		for _, f := range flags {
 			if f.perRun {
@@ -221,7 +221,7 @@ func sameAccounting(before, next *Settings, explicit []explicitFlag) error {
 	}
 	for _, f := range explicit {
 		if is, ok := same[f.name]; ok && !is {
-			return fmt.Errorf("%s: would change the accounting that the last sample set up: want the same as then, or the command sample with all its flags", sanitize(f.String()))
+			return fmt.Errorf("%s: the last sample had another value, and a run by hand does not change what is counted: leave it out, or use the command sample with all flags", sanitize(f.String()))
 		}
 	}
 	return nil

@@ -24,9 +24,9 @@ func read(path string, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%w: it is no regular file", errDamaged)
+		return nil, fmt.Errorf("%w: it is not a regular file", errDamaged)
 	case info.Size() > limit:
-		return nil, fmt.Errorf("%w: %d bytes are too many", errDamaged, info.Size())
+		return nil, fmt.Errorf("%w: %d bytes, want at most %d", errDamaged, info.Size(), limit)
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {

@@ -149,14 +149,14 @@ func bit(set bool, bit byte) byte {
 func decodeFlows(b []byte, id uint64) (*state.FlowMemory, error) {
 	const head = len(flowsMagic) + 8 + 1
 	if len(b) < head+1+4 || string(b[:len(flowsMagic)]) != flowsMagic {
-		return nil, fmt.Errorf("%w: it does not begin as it should", errDamaged)
+		return nil, fmt.Errorf("%w: it does not begin with %q", errDamaged, flowsMagic)
 	}
 	body := b[:len(b)-4]
 	if checksum(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return nil, fmt.Errorf("%w: its checksum is wrong", errDamaged)
 	}
 	if binary.BigEndian.Uint64(body[len(flowsMagic):]) != id {
-		return nil, fmt.Errorf("%w: it has another ID", errDamaged)
+		return nil, fmt.Errorf("%w: it has the ID of another file", errDamaged)
 	}
 	m := &state.FlowMemory{Counting: body[head-1] == 1}
 	count, n := binary.Uvarint(body[head:])

@@ -73,7 +73,7 @@ func TestFlowFiles(t *testing.T) {
 	if err := os.Rename(files.path(second), files.path(5)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := files.Load(5); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "it has another ID") {
+	if _, err := files.Load(5); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "it has the ID of another file") {
 		t.Errorf("load a file with another ID: %v", err)
 	}
 	if id, err := files.Save(&state.FlowMemory{}); id != 0 || err != nil {

@@ -155,7 +155,7 @@ const (
 var (
 	errDamaged = errors.New("file is damaged")
 	errNewer   = errors.New("file is of a newer version of this program")
-	errForm    = fmt.Errorf("%w: it does not hold what its version should", errDamaged)
+	errForm    = fmt.Errorf("%w: its content is malformed", errDamaged)
 )
 
 // checksum is CRC-32C: processors compute it, so that it costs nothing here.

@@ -203,11 +203,11 @@ func (s *search) gone() error {
 	switch s.chosen.path {
 	case s.previous(), s.legacyCheckpoint():
 		if s.durable == nil {
-			return fmt.Errorf("no %s", s.ledger())
+			return fmt.Errorf("missing: %s", s.ledger())
 		}
 	case s.ledger():
 		if s.chosen.head.Checkpoint != 0 {
-			return fmt.Errorf("no ledger since the checkpoint in %s", s.volatile(s.instance))
+			return fmt.Errorf("missing since the last checkpoint: %s", s.volatile(s.instance))
 		}
 	}
 	return nil

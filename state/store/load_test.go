@@ -151,7 +151,7 @@ func TestLoadChooses(t *testing.T) {
 		"written through":               {files{ledger: through(5), previous: through(4)}, 5, false, ""},
 		"damaged":                       {files{ledger: []byte(bad), previous: through(4)}, 4, true, "ledger.damaged: totals go on from the ledger of 2026-03-29T01:59:59Z"},
 		"of a newer version":            {files{ledger: future(), previous: through(4)}, 4, true, "ledger.newer: totals go on from the ledger of 2026-03-29T01:59:59Z"},
-		"gone":                          {files{previous: through(4)}, 4, true, "no {}/ledger: totals go on from the ledger of 2026-03-29T01:59:59Z"},
+		"gone":                          {files{previous: through(4)}, 4, true, "missing: {}/ledger: totals go on from the ledger of 2026-03-29T01:59:59Z"},
 		"both damaged":                  {files{ledger: []byte(bad), previous: []byte(bad)}, 0, true, "ledger.previous.damaged: totals start anew from the kernel's counters"},
 		"the one before damaged":        {files{ledger: through(5), previous: []byte(bad)}, 5, false, ""},
 		"the one before newer, in time": {files{ledger: through(5), previous: through(6)}, 5, false, ""},
@@ -177,7 +177,7 @@ func TestLoadChooses(t *testing.T) {
 		"version 2":                     {files{ledger: golden(t, "ledger-v2"), legacyCheckpoint: golden(t, "checkpoint-v2")}, 4, false, ""},
 		"version 2, ended in the copy":  {files{ledger: golden(t, "ledger-v2"), previous: through(9999)}, 9999, false, ""},
 		"version 2, kept in memory":     {files{legacyVolatile: golden(t, "ledger-v2"), legacyCheckpoint: golden(t, "checkpoint-v2")}, 4, false, ""},
-		"version 2, power cut":          {files{legacyCheckpoint: golden(t, "checkpoint-v2")}, 3, true, "no {}/ledger: totals go on from the checkpoint of 2026-11-28T00:41:53Z"},
+		"version 2, power cut":          {files{legacyCheckpoint: golden(t, "checkpoint-v2")}, 3, true, "missing: {}/ledger: totals go on from the checkpoint of 2026-11-28T00:41:53Z"},
 		"version 2, damaged":            {files{ledger: []byte(bad), legacyCheckpoint: v2}, 9, true, "ledger.damaged: totals go on from the checkpoint of 2026-03-29T01:59:59Z"},
 		"version 2, ended in the first": {files{volatile: checkpoint(9999), legacyVolatile: v2, legacyCheckpoint: v2}, 9999, false, ""},
 	} {

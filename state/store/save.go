@@ -19,7 +19,7 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	}
 	file := encode(l)
 	if len(file) > maxLedger {
-		return fmt.Errorf("replace %s: %d bytes are too many", d.paths.ledger(), len(file))
+		return fmt.Errorf("replace %s: %d bytes, want at most %d", d.paths.ledger(), len(file), maxLedger)
 	}
 	save := d.saveThrough
 	if d.paths.Interval > 0 {

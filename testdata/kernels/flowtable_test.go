@@ -28,8 +28,8 @@ func flowtable(t *testing.T) {
 			}
 		}`)
 	laptop := client("laptop", 10)
-	x := exporter{dir: t.TempDir(), flags: []string{"--interface=lan"}}
-	x.run(t, "a flowtable lets packets pass uncounted")
+	x := newExporter(t, "lan")
+	x.run(t, "lets packets pass uncounted")
 	if got := x.values["network_metrics_exporter_flowtable_active"]; got != 1 {
 		t.Errorf("network_metrics_exporter_flowtable_active is %v, want 1", got)
 	}
@@ -54,6 +54,23 @@ func flowtable(t *testing.T) {
 			t.Errorf("%s: %d of %d bytes passed the forward chain: there was no flowtable at work", direction, forwarded, truth)
 		}
 	}
+}
+
+// countedFlowtable has conntrack count what passes the forward chain by.
+func countedFlowtable(t *testing.T) {
+	home(t)
+	lab.Command(t, "sysctl", "-w", "net.netfilter.nf_conntrack_acct=1")
+	lab.Nft(t, `
+		table inet filter {
+			flowtable f { hook ingress priority filter; devices = { lan, wan }; counter; }
+			chain forward {
+				type filter hook forward priority filter; policy accept;
+				meta l4proto { tcp, udp } flow add @f
+			}
+		}`)
+	x := newExporter(t, "lan")
+	x.flags = append(x.flags, "--accounting=flows", "--conntrack-budget=100")
+	x.counts(t, pairs{{client("laptop", 10), server}})
 }
 
 // idleFlowtables are there, and no packet can take them: they are no cause to complain,
@@ -86,7 +103,8 @@ func idleFlowtables(t *testing.T) {
 			lab.Namespace(t, func(t *testing.T) {
 				home(t)
 				lab.Nft(t, ruleset)
-				x := counts(t, pairs{{client("laptop", 10), server}}, "lan")
+				x := newExporter(t, "lan")
+				x.counts(t, pairs{{client("laptop", 10), server}})
 				if got := x.values["network_metrics_exporter_flowtable_active"]; got != 0 {
 					t.Errorf("network_metrics_exporter_flowtable_active is %v, want 0", got)
 				}

@@ -58,6 +58,7 @@ func TestKernels(t *testing.T) {
 					{"WireGuard peers", inNamespace(wireGuardPeers)},
 					{"PPP", inNamespace(ppp)},
 					{"flowtable", inNamespace(flowtable)},
+					{"counted flowtable", inNamespace(countedFlowtable)},
 					{"idle flowtables", idleFlowtables},
 				} {
 					t.Run(test.name, test.test)
@@ -272,15 +273,16 @@ type pair struct{ from, to *lab.Host }
 
 type pairs []pair
 
-// counts has pairs of hosts exchange packets, and the program count as many bytes for
-// the clients among them as their sockets sent and received, with the headers. It gives
-// what the last run published.
-func counts(t *testing.T, exchanges pairs, interfaces ...string) *exporter {
+// counts has pairs of hosts exchange packets, and a new installation, for which these
+// interfaces are the LAN, count as many bytes for the clients among them as their sockets
+// sent and received, with the headers.
+func counts(t *testing.T, exchanges pairs, interfaces ...string) {
 	t.Helper()
-	x := &exporter{dir: t.TempDir()}
-	for _, name := range interfaces {
-		x.flags = append(x.flags, "--interface="+name)
-	}
+	newExporter(t, interfaces...).counts(t, exchanges)
+}
+
+func (x *exporter) counts(t *testing.T, exchanges pairs) {
+	t.Helper()
 	want := make(totals)
 	x.run(t) // the accounting is in place
 	for _, exchange := range exchanges {
@@ -289,12 +291,14 @@ func counts(t *testing.T, exchanges pairs, interfaces ...string) *exporter {
 			want.add(network, exchange.from, exchange.to, flow.Send(t, 20, 1000))
 			want.add(network, exchange.to, exchange.from, flow.Reply(t, 30, 700))
 			x.run(t) // who has sent is known
+			want.add(network, exchange.from, exchange.to, flow.Send(t, 40, 300))
+			want.add(network, exchange.to, exchange.from, flow.Reply(t, 50, 200))
 		}
 	}
+	x.run(t)
 	if diff := cmp.Diff(want, x.totals); diff != "" {
 		t.Errorf("bytes (-want +got):\n%s", diff)
 	}
-	return x
 }
 
 // totals are bytes by direction and address: "tx 192.168.10.100".
@@ -324,11 +328,20 @@ type exporter struct {
 	values map[string]float64 // gauges without labels, as published by the last run
 }
 
+// newExporter makes an installation for which these interfaces are the LAN.
+func newExporter(t *testing.T, interfaces ...string) *exporter {
+	x := &exporter{dir: t.TempDir()}
+	for _, name := range interfaces {
+		x.flags = append(x.flags, "--interface="+name)
+	}
+	return x
+}
+
 // run takes a sample, which says lines that hold these texts, and no others.
 func (x *exporter) run(t *testing.T, says ...string) {
 	t.Helper()
 	prom := filepath.Join(x.dir, "network_metrics.prom")
-	args := append([]string{"--output=" + prom, "--state-dir=" + filepath.Join(x.dir, "state"), "--interval=0.1"}, x.flags...)
+	args := append([]string{"sample", "--output=" + prom, "--state-dir=" + filepath.Join(x.dir, "state"), "--interval=0.1"}, x.flags...)
 	output, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
 	if lines := slices.Collect(strings.Lines(string(output))); err != nil || !slices.EqualFunc(lines, says, strings.Contains) {
 		t.Fatalf("%s %s: %v\n%swant lines with %q", program, strings.Join(args, " "), err, output, says)

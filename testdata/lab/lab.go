@@ -28,8 +28,8 @@ var script string
 //go:embed packages
 var packages string
 
-// commandLimit bounds each program run: an emulated machine may be that slow.
-const commandLimit = 30 * time.Second
+// commandLimit bounds each program run, also where the processor is emulated.
+const commandLimit = time.Minute
 
 // A Router is the lab as seen by the process that runs the test, which is the
 // router itself: its LAN interface is br-lan, its WAN interface wan.

@@ -10,7 +10,7 @@ import (
 )
 
 // trafficLimit bounds each exchange of packets.
-const trafficLimit = 10 * time.Second
+const trafficLimit = 30 * time.Second
 
 // A Flow is one UDP conversation between two hosts: two sockets, and on the
 // router one entry of connection tracking.

@@ -746,11 +746,11 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// TestREADMEOptions compares the README's table of options with those of the module.
-func TestREADMEOptions(t *testing.T) {
+// TestDocumentedOptions compares the documented table of options with those of the
+// module.
+func TestDocumentedOptions(t *testing.T) {
 	t.Parallel()
-	_, section, _ := strings.Cut(read(t, "README.md"), "\n## NixOS\n")
-	section, _, _ = strings.Cut(section, "\n## ")
+	section := read(t, manual)
 	s := mustConfigure(t, "")
 	var names []string
 	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*?)` \\|").FindAllStringSubmatch(section, -1) {
@@ -768,12 +768,12 @@ func TestREADMEOptions(t *testing.T) {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(option.Value, value); diff != "" {
-			t.Errorf("default of %s (-module +README):\n%s", name, diff)
+			t.Errorf("default of %s (-module +documented):\n%s", name, diff)
 		}
 	}
 	slices.Sort(names)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(s.Options)), names); diff != "" {
-		t.Errorf("options (-module +README):\n%s", diff)
+		t.Errorf("options (-module +documented):\n%s", diff)
 	}
 	for name, option := range s.Options {
 		if !regexp.MustCompile(`(?s)^[A-Z].*\.\s*$`).MatchString(option.Description) {
@@ -782,15 +782,45 @@ func TestREADMEOptions(t *testing.T) {
 	}
 }
 
-// TestREADMEConfigurations takes the configurations out of the README.
-func TestREADMEConfigurations(t *testing.T) {
+// manual is the documentation of the module.
+const manual = "docs/nixos.md"
+
+// blocks returns the pieces of Nix in a document.
+func blocks(t *testing.T, path string) (texts []string) {
+	t.Helper()
+	for _, block := range regexp.MustCompile("(?s)```nix\n(.*?)```").FindAllStringSubmatch(read(t, path), -1) {
+		texts = append(texts, block[1])
+	}
+	return texts
+}
+
+// TestQuickStart takes the configuration out of the README.
+func TestQuickStart(t *testing.T) {
 	t.Parallel()
-	blocks := regexp.MustCompile("(?s)```nix\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	all := blocks(t, "README.md")
+	if len(all) != 1 {
+		t.Fatalf("the README has %d blocks of Nix, want one", len(all))
+	}
+	s := mustConfigure(t, fmt.Sprintf(`imports = [ (
+		let
+			network-metrics-exporter = (import ../../flake.nix).outputs { self = { }; nixpkgs.lib = import ./lib.nix; };
+		in
+		{ %s }
+	) ];`, all[0]))
+	if flags := strings.Join(s.command(t, service, "ExecStart"), " "); !strings.Contains(flags, "--interface=br-lan") || strings.Contains(flags, "--network") {
+		t.Errorf("started with %s", flags)
+	}
+}
+
+// TestDocumentedConfigurations takes the configurations out of the documentation.
+func TestDocumentedConfigurations(t *testing.T) {
+	t.Parallel()
+	blocks := blocks(t, manual)
 	if len(blocks) != 2 {
-		t.Fatalf("the README has %d blocks of Nix, want a flake and one for Kea", len(blocks))
+		t.Fatalf("%s has %d blocks of Nix, want a flake and one for Kea", manual, len(blocks))
 	}
 	path := filepath.Join(t.TempDir(), "flake.nix")
-	if err := os.WriteFile(path, []byte(blocks[0][1]), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(blocks[0]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := mustConfigure(t, fmt.Sprintf(`imports =
@@ -803,7 +833,7 @@ func TestREADMEConfigurations(t *testing.T) {
 		in
 		# configuration.nix is yours
 		map (module: if builtins.isPath module then { } else module) router.modules
-		++ [ (let lib = import ./lib.nix; in { %s }) ];`, path, blocks[1][1]))
+		++ [ (let lib = import ./lib.nix; in { %s }) ];`, path, blocks[1]))
 	flags := strings.Join(s.command(t, service, "ExecStart"), " ")
 	if !strings.Contains(flags, "--interface=br-lan --leases=/var/lib/kea/dhcp4.leases") {
 		t.Errorf("started with %s", flags)
@@ -818,7 +848,7 @@ func TestREADMEConfigurations(t *testing.T) {
 }
 
 // TestGo holds the go line of go.mod to the Go that builds packages in the oldest
-// release of NixOS that the README names: buildGoModule gets no other.
+// release of NixOS that the documentation names: buildGoModule gets no other.
 func TestGo(t *testing.T) {
 	t.Parallel()
 	goOf := map[string]string{ // of a release as it came out
@@ -827,20 +857,20 @@ func TestGo(t *testing.T) {
 		"26.05": "go1.26.3",
 	}
 	var oldest string
-	for _, release := range regexp.MustCompile(`NixOS (\d\d\.\d\d)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
+	for _, release := range regexp.MustCompile(`NixOS (\d\d\.\d\d)`).FindAllStringSubmatch(read(t, "README.md")+read(t, manual), -1) {
 		if oldest == "" || release[1] < oldest {
 			oldest = release[1]
 		}
 	}
 	if goOf[oldest] == "" {
-		t.Fatalf("the README names NixOS %q, of which no Go is known here", oldest)
+		t.Fatalf("the documentation names NixOS %q, of which no Go is known here", oldest)
 	}
 	line := regexp.MustCompile(`(?m)^go (.*)$`).FindStringSubmatch(read(t, "go.mod"))
 	if version.Compare("go"+line[1], goOf[oldest]) > 0 {
 		t.Errorf("go.mod wants Go %s: NixOS %s has %s", line[1], oldest, goOf[oldest])
 	}
 	if input := evaluateFlake(t).Inputs["nixpkgs"].URL; !strings.HasSuffix(input, "/nixos-"+oldest) {
-		t.Errorf("the flake is made for %s, the README for NixOS %s", input, oldest)
+		t.Errorf("the flake is made for %s, the documentation for NixOS %s", input, oldest)
 	}
 }
 

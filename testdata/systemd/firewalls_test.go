@@ -63,8 +63,6 @@ var firewalls = []struct{ name, on, off string }{
 			EOF_RULES`,
 		off: `
 			ip link del docker0
-			nft delete table ip nat
-			nft delete table ip filter
 			sysctl -q net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0`,
 	},
 	{
@@ -84,9 +82,7 @@ var firewalls = []struct{ name, on, off string }{
 			EOF_NFT
 			nft -f /run/nixos.nft
 			systemd-run --quiet --unit=nixos-fw sh -c 'while sleep 3; do nft -f /run/nixos.nft; done'`,
-		off: `
-			systemctl stop nixos-fw
-			nft delete table inet nixos-fw`,
+		off: `systemctl stop nixos-fw`,
 	},
 }
 
@@ -94,7 +90,8 @@ var firewalls = []struct{ name, on, off string }{
 // journal, and so that they are as they were when it is gone.
 func besideFirewalls(t *testing.T, r *router) {
 	// What this router had is what its owner would have instead.
-	r.run(t, "systemctl", "stop", "nftables")
+	r.run(t, "systemctl", "stop", timer, "nftables")
+	r.run(t, "network-metrics-exporter", "teardown")
 	r.run(t, "ip", "netns", "exec", "laptop", "nft", `
 		table inet count {
 			counter tx { }
@@ -104,7 +101,6 @@ func besideFirewalls(t *testing.T, r *router) {
 		}`)
 	for _, firewall := range firewalls {
 		t.Run(firewall.name, func(t *testing.T) {
-			r.run(t, "systemctl", "stop", timer)
 			r.run(t, "sh", "-ec", firewall.on)
 			theirs := r.ruleset(t)
 			r.run(t, "systemctl", "start", timer)
@@ -133,6 +129,7 @@ func besideFirewalls(t *testing.T, r *router) {
 				t.Errorf("the ruleset before the first sample and after teardown (-want +got):\n%s", diff)
 			}
 			r.run(t, "sh", "-ec", firewall.off)
+			r.run(t, "nft", "flush", "ruleset") // some leave their chains
 		})
 	}
 	r.run(t, "systemctl", "start", "nftables", timer)

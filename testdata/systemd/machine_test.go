@@ -24,7 +24,7 @@ import (
 )
 
 // commandLimit bounds each command in the machine, and each wait for it.
-const commandLimit = time.Minute
+const commandLimit = 2 * time.Minute
 
 // cannotBoot is the exit status of machine.sh where there can be no machine.
 const cannotBoot = 77
@@ -48,6 +48,8 @@ type machine interface {
 	install(tb testing.TB)
 	// startLAN has the clients there; a boot ends that, or not.
 	startLAN(tb testing.TB)
+	// leases is where its DHCP server keeps them.
+	leases() string
 	// onLaptop runs a command in the shoes of a client.
 	onLaptop(tb testing.TB, name string, args ...string) string
 }
@@ -309,10 +311,10 @@ func (m *container) startLAN(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m.run(tb, "mkdir", "-p", "/var/lib/dnsmasq")
+	m.run(tb, "mkdir", "-p", filepath.Dir(m.leases()))
 	// Its mounts are its own, and its pid namespace is one that lab.sh can tell; it
 	// ends with the machine. It prints which process it is outside.
-	cmd := m.command(context.Background(), "unshare", "--mount", "--pid", "--fork", "env", "LEASES=/var/lib/dnsmasq/dnsmasq.leases",
+	cmd := m.command(context.Background(), "unshare", "--mount", "--pid", "--fork", "env", "LEASES="+m.leases(),
 		"bash", "-c", script+` && while read -r key pid _; do [ $key != NSpid: ] || echo $pid; done </proc/self/status && exec sleep infinity`)
 	var log strings.Builder
 	cmd.Stderr = &log
@@ -328,6 +330,8 @@ func (m *container) startLAN(tb testing.TB) {
 		tb.Fatalf("lab.sh: %v\n%s", err, &log)
 	}
 }
+
+func (m *container) leases() string { return "/var/lib/dnsmasq/dnsmasq.leases" }
 
 func (m *container) onLaptop(tb testing.TB, name string, args ...string) string {
 	tb.Helper()

@@ -30,9 +30,9 @@ import (
 
 const (
 	// bootLimit bounds how long it takes from switching on to the first command.
-	bootLimit = 3 * time.Minute
+	bootLimit = 5 * time.Minute
 	// commandLimit bounds each command in a machine.
-	commandLimit = time.Minute
+	commandLimit = 2 * time.Minute
 )
 
 // insideEnv holds, in a machine of Run, the name of the test that it was booted for.
