@@ -156,7 +156,7 @@ func TestFlows(t *testing.T) {
 				t.Fatalf("in run %d, %s", n, layout)
 			}
 			files, err := filepath.Glob(filepath.Join(runtimeDir, "flows-*"))
-			if flows := layout == "flows"; err != nil || len(files) > 1 || (len(files) == 1) != flows {
+			if err != nil || len(files) > 1 || (len(files) == 1) != (layout == "flows") {
 				t.Errorf("after a run with %s: files %q, %v", layout, files, err)
 			}
 		}
@@ -172,11 +172,10 @@ func TestFlowsWithoutNeighbors(t *testing.T) {
 		countFlows(t)
 		lab.Nft(t, witness)
 		d := installDurable(t, r)
-		const flag = "--accounting=flows"
-		d.must(t, "", flag)
+		d.must(t, "", flows)
 		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
 		flow.Send(t, 10, 1000)
-		d.must(t, "", flag).expect(t, witnessed(t))
+		d.must(t, "", flows).expect(t, witnessed(t))
 
 		// What the laptop says to the router, and the router to the laptop.
 		router := &lab.Host{Name: "laptop", IPv4: netip.MustParseAddr("192.168.10.1")}
@@ -184,12 +183,12 @@ func TestFlowsWithoutNeighbors(t *testing.T) {
 		own := ownFlow(t, r.Laptop, router.IPv4)
 		flow.Send(t, 20, 1000)
 		// Neighbours are asked for by the first socket of NETLINK_ROUTE.
-		status, log := d.try(t, []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=socket", "-e", "inject=socket:error=EMFILE:when=1"}, flag)
+		status, log := d.try(t, []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=socket", "-e", "inject=socket:error=EMFILE:when=1"}, flows)
 		if status != published || !strings.Contains(log, "neighbor fails") {
 			t.Fatalf("exit status %d, and it says\n%s", status.ExitStatus(), log)
 		}
 		own()
-		_, log = d.try(t, nil, flag)
+		_, log = d.try(t, nil, flows)
 		if !strings.Contains(log, "neighbor works again") {
 			t.Errorf("it says\n%s", log)
 		}
@@ -217,21 +216,20 @@ func TestFlowsAreLost(t *testing.T) {
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		runtimeDir := countFlows(t)
 		i := install(t, r)
-		const flag = "--accounting=flows"
 		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
-		i.run(t, flag)
+		i.run(t, flows)
 		total := flow.Send(t, 10, 1000)
-		i.run(t, flag).expect(t, series{up: float64(total)})
+		i.run(t, flows).expect(t, series{up: float64(total)})
 		if err := os.RemoveAll(runtimeDir); err != nil {
 			t.Fatal(err)
 		}
 		flow.Send(t, 20, 1000)
-		got, log := i.runLogging(t, flag)
+		got, log := i.runLogging(t, flows)
 		if got.expect(t, series{up: float64(total)}); strings.Count(log, "\n") != 1 || !strings.Contains(log, "flows-") {
 			t.Errorf("it says:\n%s", log)
 		}
 		total += flow.Send(t, 30, 1000)
-		i.run(t, flag).expect(t, series{up: float64(total)})
+		i.run(t, flows).expect(t, series{up: float64(total)})
 	})
 }
 
@@ -250,7 +248,7 @@ func TestWithoutRuntimeDir(t *testing.T) {
 			flow.Reply(t, 1, 1)
 			i.run(t, "--accounting="+layout)
 		}
-		for _, flag := range []string{"--accounting=flows", "--checkpoint-interval=60s"} {
+		for _, flag := range []string{flows, checkpoints} {
 			var stdout, stderr strings.Builder
 			if status := run(i.args(flag), &stdout, &stderr); status != wrongUsage || !strings.Contains(stderr.String(), strings.TrimSuffix(flag, "60s")) || strings.Count(stderr.String(), "\n") != 1 {
 				t.Errorf("%s: exit status %d, want %d:\n%s", flag, status, wrongUsage, &stderr)
