@@ -105,7 +105,6 @@ type Accounting struct {
 	ReplacedCounters []Counter   // those that this run took away, as of another layout, read for the last time; sorted likewise
 	Objects          []CounterID // the sets, and those rules that are there whoever the clients are, sorted
 	Made             []CounterID // the sets and rules that this run made, sorted: what they show has come since
-	Generation       uint32      // of the ruleset that the counters were read from (NFTA_GEN_ID)
 	Foreign          []CounterID // rules of Counters that somebody else made, sorted: they are not forgotten
 	Repaired         bool        // something that earlier runs had made was gone and was put back
 	Full             bool        // an address found no place

@@ -195,7 +195,7 @@ func (w *world) run(n int) {
 		Instant: Instant{Boot: fmt.Sprint(w.boot), Uptime: w.uptime, Wall: w.wall},
 		LAN:     &LAN{},
 		Accounting: &Accounting{
-			Layout: Sets, Generation: uint32(w.set),
+			Layout:  Sets,
 			Objects: []CounterID{{1, 2 * w.set}, {1, 2*w.set + 1}},
 		},
 	}

@@ -56,8 +56,9 @@ func (c contents) foreignCounters() []state.CounterID {
 // set was read as a whole, it need not be read again. So the ruleset has to be
 // quiet for no longer than it takes to read one set, or to look at what there is.
 func readSets(k kernel, own contents, last *state.Accounting, done map[state.CounterID]setCounters) (*state.Accounting, []countedSet, error) {
-	a := &state.Accounting{Layout: own.layout(), LocalKnown: true}
 	var sets []countedSet
+	var full bool
+	var all, local [][]state.Counter
 	for _, c := range clientSets() {
 		s, ok := own.sets[c.name]
 		if !ok || !c.fits(s) {
@@ -75,21 +76,23 @@ func readSets(k kernel, own contents, last *state.Accounting, done map[state.Cou
 			}
 		}
 		sets = append(sets, countedSet{c, read, id, int(s.size)})
-		a.Full = a.Full || s.size > 0 && read.elements() >= int(s.size)
-		list := &a.Counters
+		full = full || s.size > 0 && read.elements() >= int(s.size)
 		if c.local {
-			list = &a.Local
+			local = append(local, read.counters)
+		} else {
+			all = append(all, read.counters)
 		}
-		*list = merge(*list, read.counters)
 	}
 	for _, name := range setChains() {
-		if others, local := own.otherCounters(name); local {
-			a.Local = merge(others, a.Local)
+		if others, isLocal := own.otherCounters(name); isLocal {
+			local = append(local, others)
 		} else {
-			a.Counters = merge(others, a.Counters)
+			all = append(all, others)
 		}
 	}
-	return a, sets, nil
+	return &state.Accounting{
+		Layout: own.layout(), LocalKnown: true, Full: full, Counters: merge(all...), Local: merge(local...),
+	}, sets, nil
 }
 
 // layout tells the two layouts with sets apart.
@@ -100,20 +103,24 @@ func (c contents) layout() state.Layout {
 	return state.Sets
 }
 
-// merge returns the counters of two sorted lists, sorted. It may append to a.
-func merge(a, b []state.Counter) []state.Counter {
-	if len(a) == 0 || len(b) == 0 || a[len(a)-1].Compare(b[0]) <= 0 {
-		return append(a, b...)
+// merge returns the counters of lists that are sorted, sorted.
+func merge(lists ...[]state.Counter) []state.Counter {
+	n := 0
+	for _, l := range lists {
+		n += len(l)
 	}
-	merged := make([]state.Counter, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if a[0].Compare(b[0]) <= 0 {
-			merged, a = append(merged, a[0]), a[1:]
-		} else {
-			merged, b = append(merged, b[0]), b[1:]
+	merged := make([]state.Counter, 0, n)
+	for len(merged) < n {
+		least := -1
+		for i, l := range lists {
+			if len(l) > 0 && (least < 0 || l[0].Compare(lists[least][0]) < 0) {
+				least = i
+			}
 		}
+		merged = append(merged, lists[least][0])
+		lists[least] = lists[least][1:]
 	}
-	return append(append(merged, a...), b...)
+	return merged
 }
 
 // readSet reads the counters of one client set.

@@ -18,8 +18,6 @@ func (d *ledgerDecoder) readings(message []byte) {
 		switch f.num {
 		case readingsLayout:
 			a.Layout = state.Layout(d.string(f))
-		case readingsGeneration:
-			a.Generation = uint32(d.uint(f, math.MaxUint32))
 		case readingsObjects:
 			for packed := d.bytes(f); len(packed) > 0; {
 				a.Objects = append(a.Objects, state.CounterID{Table: d.number(&packed), Object: d.number(&packed)})

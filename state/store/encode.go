@@ -127,7 +127,6 @@ func (e *ledgerEncoder) readings() {
 	a := &e.LastReadings
 	start := e.begin(ledgerReadings)
 	e.string(readingsLayout, string(a.Layout))
-	e.uint(readingsGeneration, uint64(a.Generation))
 	e.values = e.values[:0]
 	for _, id := range a.Objects {
 		e.values = append(e.values, id.Table, id.Object)

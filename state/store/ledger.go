@@ -124,11 +124,10 @@ const (
 // The fields of what the counters last showed.
 const (
 	readingsLayout     = 1 // text
-	readingsGeneration = 2 // varint
-	readingsObjects    = 3 // packed: table and object of each
-	readingsFull       = 4 // bool
-	readingsFlowtable  = 5 // varint
-	readingsLocalKnown = 6 // bool
+	readingsObjects    = 2 // packed: table and object of each
+	readingsFull       = 3 // bool
+	readingsFlowtable  = 4 // varint
+	readingsLocalKnown = 5 // bool
 )
 
 // The fields of an address's counters. In the packed fields each counter has the

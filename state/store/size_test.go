@@ -26,7 +26,6 @@ func ledgerOf(n int) *state.Ledger {
 		LastReadings: state.Accounting{
 			Layout:     state.Sets,
 			Objects:    []state.CounterID{{Table: 3, Object: 4}, {Table: 3, Object: 5}, {Table: 3, Object: 6}, {Table: 3, Object: 7}},
-			Generation: 12345,
 			LocalKnown: true,
 		},
 		PeriodStarts: [2]time.Time{state.Current: time.Unix(1767222000, 0), state.Previous: time.Unix(1764543600, 0)},
