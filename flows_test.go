@@ -128,8 +128,14 @@ func converse(t *testing.T, from, to *lab.Host) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	settle(t)
+}
+
+// settle waits until nothing is on its way any more.
+func settle(t *testing.T) {
+	t.Helper()
 	for before, now := series(nil), witnessed(t); fmt.Sprint(before) != fmt.Sprint(now); before, now = now, witnessed(t) {
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

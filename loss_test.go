@@ -64,6 +64,14 @@ func (d *durable) command(before []string, flags ...string) *exec.Cmd {
 	return cmd
 }
 
+// measure runs the program, which has to publish, and gives the memory that it took
+// at most, in kB, and what it said.
+func (d *durable) measure(t *testing.T, flags ...string) (memory int64, log string) {
+	t.Helper()
+	os.Setenv("RUNTIME_DIRECTORY", d.runtime())
+	return measureMemory(t, d.program, append(d.args(flags...), "--output="+d.prom()))
+}
+
 // try runs the program and gives how it ended, and what it said.
 func (d *durable) try(t *testing.T, before []string, flags ...string) (syscall.WaitStatus, string) {
 	t.Helper()
