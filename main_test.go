@@ -94,6 +94,7 @@ func (i installation) command(name string, flags ...string) []string {
 		"--state-dir=" + filepath.Join(i.dir, "state"),
 		"--leases=" + i.leases,
 		fmt.Sprint("--interval=", interval.Seconds()),
+		"--conntrack-budget=100", // every run counts, however slow the machine is
 	}, flags...)
 }
 

@@ -144,12 +144,19 @@ func (i installation) process(t *testing.T) (memory int64) {
 // processLogging is process for when the program is to say something.
 func (i installation) processLogging(t *testing.T, flags ...string) (memory int64, log string) {
 	t.Helper()
+	return measureMemory(t, "/proc/self/exe", i.args(flags...))
+}
+
+// measureMemory runs a program and gives the memory that it took at most, in kB, and
+// what it said.
+func measureMemory(t *testing.T, program string, args []string) (memory int64, log string) {
+	t.Helper()
 	told, tell, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer told.Close()
-	cmd := exec.Command("/proc/self/exe", i.args(flags...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{program}, args...)...)
 	cmd.Env = append(os.Environ(), beProgram+"="+measured)
 	cmd.ExtraFiles = []*os.File{tell}
 	output, err := cmd.CombinedOutput()
@@ -163,13 +170,13 @@ func (i installation) processLogging(t *testing.T, flags ...string) (memory int6
 	return memory, string(output)
 }
 
-// measured, as the value of beProgram, has the program run by a small process that
+// measured, as the value of beProgram, has a program run by a small process that
 // tells on file 3 what memory it took at most, in kB: to the kernel, who starts a
 // program passes the memory on that it has itself.
 const measured = "measured"
 
 func measure() (status int) {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	cmd.Env = append(os.Environ(), beProgram+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {

@@ -28,6 +28,7 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	if err := save(l, file); err != nil {
 		return err
 	}
+	d.paths.FlowFiles(d.instance).Remove(l.FlowFile)
 	return d.removeOutdated()
 }
 
