@@ -15,10 +15,8 @@ import (
 
 // A debian is a machine of its own, with a whole system of a Debian release.
 type debian struct {
-	*vm.Machine // of the last boot
-	release     string
-	disk        string
-	pkg         string // of the project, to install
+	*vm.Machine
+	pkg string // of the project, to install
 }
 
 // debianFiles are put into /etc/lan, and make the network.
@@ -29,7 +27,7 @@ var debianFiles embed.FS
 // newDebian makes a machine that has booted, with the LAN's network.
 func newDebian(tb testing.TB, release string) *debian {
 	tb.Helper()
-	d := &debian{release: release, disk: vm.Disk(tb, release)}
+	d := &debian{Machine: vm.New(tb, vm.Config{Kernel: release, Disk: vm.Disk(tb, release)})}
 	d.boot(tb)
 	entries, err := debianFiles.ReadDir("debian")
 	if err != nil {
@@ -54,13 +52,13 @@ func newDebian(tb testing.TB, release string) *debian {
 
 func (d *debian) boot(tb testing.TB) {
 	tb.Helper()
-	d.bootAt(tb, "")
+	d.bootAt(tb, time.Now())
 }
 
-// bootAt boots with what the battery's clock is to say, the time if empty.
-func (d *debian) bootAt(tb testing.TB, clock string) {
+// bootAt boots when the battery's clock has another time.
+func (d *debian) bootAt(tb testing.TB, clock time.Time) {
 	tb.Helper()
-	d.Machine = vm.Boot(tb, vm.Config{Kernel: d.release, Disk: d.disk, Clock: clock})
+	d.BootAt(tb, clock)
 	if state := d.output("systemctl", "is-system-running", "--wait"); state != "running\n" {
 		tb.Fatalf("the machine is %s%s", state, d.output("systemctl", "--failed", "--no-pager"))
 	}
@@ -274,12 +272,11 @@ func (r *router) running(t *testing.T) {
 // reboot loses nothing, also where a run is at work when the machine goes down. At boot
 // the timer comes before the LAN.
 func reboot(t *testing.T, r *router) {
-	before := r.served(t)
+	before := r.totals(t)
 	r.holdRun(t)
 	r.shutDown(t)
 	r.boot(t)
-	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
-	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
+	if after := r.totals(t); after[tx] != before[tx] || after[rx] != before[rx] {
 		t.Errorf("a reboot took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
 	}
 	if failed := r.output("journalctl", "--quiet", "--no-pager", "--boot=-1", "--grep=Failed with result 'signal'", "--unit="+service); failed != "" {
@@ -314,8 +311,8 @@ func withoutClock(t *testing.T, r *router) {
 	before := r.published(t)
 
 	r.cutPower(t)
-	r.machine.(*debian).bootAt(t, "1970-01-01")
-	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
+	r.machine.(*debian).bootAt(t, time.Unix(0, 0))
+	r.totals(t)
 	r.samples(t, 2)
 	if at := r.lastRun(t); at > before["network_metrics_exporter_last_run_timestamp_seconds"] {
 		t.Fatalf("a run at %v: the clock is right", at)

@@ -3,7 +3,7 @@
 // nothing of the machine.
 //
 // [Run] runs a test on the kernel of a Debian release, with nothing but some programs
-// of this machine around it; [Boot] boots a machine, with a disk or without.
+// of this machine around it; [New] makes a machine that boots, with a disk or without.
 package vm
 
 import (
@@ -59,7 +59,8 @@ func Run(t *testing.T, config Config, f func(t *testing.T)) {
 	if deadline, ok := t.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)-20*time.Second)
 	}
-	m := Boot(t, config)
+	m := New(t, config)
+	m.Boot(t)
 	output, err := m.command(limit, []string{insideEnv + "=" + t.Name(), "NAMESPACES=required"}, nil,
 		append([]string{self}, lab.Arguments(t.Name(), limit)...)...)
 	lab.PassOn(t, "in the machine", output, err)
@@ -71,23 +72,25 @@ type Config struct {
 	Disk     string            // image of the root file system; empty: the programs below are all there is
 	Programs []string          // of this machine, with their libraries
 	Project  map[string]string // programs of this project, as packages, by where they are in there
-	Clock    string            // what the clock says at boot, as -rtc base= of QEMU wants it; empty: the time
 }
 
-// A Machine is a virtual machine that runs.
+// A Machine is a virtual machine. It can boot as often as it is off.
 type Machine struct {
-	console  string // file with what was said there
+	args      []string        // of the emulator
+	console   string          // file with what was said there since the last boot
+	complaint strings.Builder // of the emulator
+
 	emulator *exec.Cmd
 	ended    chan struct{} // closed when the emulator has ended
 
 	mu      sync.Mutex // of what is below
 	encoder *json.Encoder
-	waiting map[int]chan protocol.Response // commands, by the request's ID
+	waiting map[int]chan protocol.Response // commands, by the request's ID; nil: the machine is off
 	last    int                            // ID
 }
 
-// Boot boots a machine and waits until it can run commands. It ends with the test.
-func Boot(tb testing.TB, config Config) *Machine {
+// New makes a machine, which is off. It is there until the test ends.
+func New(tb testing.TB, config Config) *Machine {
 	tb.Helper()
 	if runtime.GOARCH != "amd64" {
 		lab.Unavailable(tb, "boot a machine of this one's programs: built for %s, want amd64", runtime.GOARCH)
@@ -99,31 +102,46 @@ func Boot(tb testing.TB, config Config) *Machine {
 	if err := config.writeInitramfs(tb, kernel, initrd); err != nil {
 		tb.Fatalf("make initramfs: %v", err)
 	}
-	m := &Machine{
-		console: filepath.Join(dir, "console"),
-		ended:   make(chan struct{}),
-		waiting: make(map[int]chan protocol.Response),
-	}
-	args := []string{
+	m := &Machine{console: filepath.Join(dir, "console")}
+	cmdline := "console=ttyS0 quiet panic=-1"
+	m.args = []string{
 		"-accel", "tcg", "-m", "1G", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd,
 		"-serial", "file:" + m.console,
 		"-device", "virtio-rng-pci",
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=agent,fd=3", "-device", "virtserialport,chardev=agent,name=agent",
 	}
-	cmdline := "console=ttyS0 quiet panic=-1"
 	if config.Disk != "" {
-		args = append(args, "-drive", "file="+config.Disk+",if=virtio,format=qcow2")
+		m.args = append(m.args, "-drive", "file="+config.Disk+",if=virtio,format=qcow2")
 		cmdline += " disk"
 	}
-	if config.Clock != "" {
-		args = append(args, "-rtc", "base="+config.Clock)
+	m.args = append(m.args, "-append", cmdline)
+	tb.Cleanup(func() {
+		m.Cut()
+		if tb.Failed() {
+			console, _ := os.ReadFile(m.console)
+			tb.Logf("emulator: %s\nconsole:\n%s", &m.complaint, tail(console))
+		}
+	})
+	return m
+}
+
+// Boot boots the machine and waits until it can run commands. What the clock says is
+// the time.
+func (m *Machine) Boot(tb testing.TB) {
+	tb.Helper()
+	m.BootAt(tb, time.Now())
+}
+
+// BootAt is Boot with another time.
+func (m *Machine) BootAt(tb testing.TB, clock time.Time) {
+	tb.Helper()
+	if err := m.start(append([]string{"-rtc", "base=" + clock.UTC().Format("2006-01-02T15:04:05")}, m.args...)); err != nil {
+		tb.Fatalf("start emulator: %v", err)
 	}
-	m.start(tb, append(args, "-append", cmdline))
 	if _, err := m.command(bootLimit, nil, nil, "true"); err != nil {
 		tb.Fatalf("boot: %v", err)
 	}
-	return m
 }
 
 // writeInitramfs writes what the kernel finds when it starts.
@@ -146,48 +164,40 @@ func (config Config) writeInitramfs(tb testing.TB, kernel, path string) error {
 }
 
 // start starts the emulator.
-func (m *Machine) start(tb testing.TB, args []string) {
-	tb.Helper()
+func (m *Machine) start(args []string) error {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		tb.Fatal(err)
+		return err
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "agent"), os.NewFile(uintptr(fds[1]), "agent")
 	conn, err := net.FileConn(ours)
 	ours.Close()
 	if err != nil {
-		tb.Fatal(err)
+		theirs.Close()
+		return err
 	}
-	m.encoder = json.NewEncoder(conn)
 	m.emulator = exec.Command("qemu-system-x86_64", args...)
 	m.emulator.ExtraFiles = []*os.File{theirs}
 	m.emulator.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var complaints strings.Builder
-	m.emulator.Stderr = &complaints
+	m.emulator.Stderr = &m.complaint
+	m.ended = make(chan struct{})
+	m.mu.Lock()
+	m.encoder, m.waiting = json.NewEncoder(conn), make(map[int]chan protocol.Response)
+	m.mu.Unlock()
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // Pdeathsig strikes when this thread ends
+		defer close(m.ended)
+		defer conn.Close()
 		err := m.emulator.Start()
 		theirs.Close()
 		started <- err
 		if err == nil {
+			m.receive(conn)
 			m.emulator.Wait()
 		}
-		close(m.ended)
 	}()
-	if err := <-started; err != nil {
-		conn.Close()
-		tb.Fatal(err)
-	}
-	go m.receive(conn)
-	tb.Cleanup(func() {
-		m.Cut()
-		conn.Close()
-		if tb.Failed() {
-			console, _ := os.ReadFile(m.console)
-			tb.Logf("emulator: %s\nconsole:\n%s", &complaints, tail(console))
-		}
-	})
+	return <-started
 }
 
 // tail gives the end of a text.
@@ -225,7 +235,7 @@ func (m *Machine) command(limit time.Duration, env []string, stdin []byte, args 
 	done := make(chan protocol.Response, 1)
 	if m.waiting == nil {
 		m.mu.Unlock()
-		return "", fmt.Errorf("%s: the machine has ended", args[0])
+		return "", fmt.Errorf("%s: the machine is off", args[0])
 	}
 	m.waiting[request.ID] = done
 	err := m.encoder.Encode(request)
@@ -236,7 +246,7 @@ func (m *Machine) command(limit time.Duration, env []string, stdin []byte, args 
 	select {
 	case response, ok := <-done:
 		if !ok {
-			return "", fmt.Errorf("%s: the machine ended", args[0])
+			return "", fmt.Errorf("%s: the machine went off", args[0])
 		}
 		if response.Error != "" {
 			return string(response.Output), fmt.Errorf("%s: %s", strings.Join(args, " "), response.Error)
@@ -273,8 +283,10 @@ func (m *Machine) Write(tb testing.TB, name string, data []byte) {
 
 // Cut cuts the machine's power: what its kernel has not written to the disk is lost.
 func (m *Machine) Cut() {
-	m.emulator.Process.Kill()
-	<-m.ended
+	if m.emulator != nil && m.emulator.Process != nil {
+		m.emulator.Process.Kill()
+		<-m.ended
+	}
 }
 
 // WaitOff waits until the machine, which was told to, has switched itself off or

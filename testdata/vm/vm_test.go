@@ -8,7 +8,8 @@ import (
 
 // TestMachine has commands run in a machine, and files written.
 func TestMachine(t *testing.T) {
-	m := vm.Boot(t, vm.Config{Kernel: "bookworm"})
+	m := vm.New(t, vm.Config{Kernel: "bookworm"})
+	m.Boot(t)
 	if got, want := m.Run(t, "sh", "-c", "echo one; echo two >&2"), "one\ntwo\n"; got != want {
 		t.Errorf("output %q, want %q", got, want)
 	}
