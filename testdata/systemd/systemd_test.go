@@ -158,7 +158,7 @@ func install(t *testing.T, r *router) {
 		t.Errorf("port 9101 is open at\n%s\nwant 127.0.0.1 alone", listening)
 	}
 	for key := range r.served(t) {
-		if !regexp.MustCompile(`^(client_|network_|node_(textfile|scrape_collector|exporter_build_info)|promhttp_)`).MatchString(key) {
+		if !regexp.MustCompile(`^(client_|device_|network_|node_(textfile|scrape_collector|exporter_build_info)|promhttp_)`).MatchString(key) {
 			t.Errorf("served, which is none of our metrics: %s", key)
 		}
 	}
@@ -215,7 +215,7 @@ const (
 
 // totals counts bytes from the laptop to Prometheus.
 func totals(t *testing.T, r *router) {
-	before := r.served(t)
+	before := r.totals(t)
 	sent := r.send(t)
 	r.until(t, "what the laptop sent is served", func() bool { return r.served(t)[tx] == before[tx]+sent })
 	served := r.served(t)
@@ -258,7 +258,7 @@ func showAndCheck(t *testing.T, r *router) {
 		}
 		r.run(t, "systemctl", test.undo, test.unit)
 	}
-	r.until(t, "port 9101 answers again", func() bool { return r.served(t)[tx] > 0 })
+	r.totals(t)
 	healthy()
 	r.journal(t)
 }
@@ -306,7 +306,7 @@ func shippedSettings(t *testing.T, r *router) {
 	r.run(t, "systemctl", "daemon-reload")
 	r.run(t, "systemctl", "restart", http)
 	r.samples(t, 2)
-	r.until(t, "it is served", func() bool { return r.served(t)[tx] > 0 })
+	r.totals(t)
 	r.says(t)
 	r.set(t)
 }
@@ -450,18 +450,17 @@ reads ` + r.leases() + "\n"
 
 // restart leaves the metrics where they are.
 func restart(t *testing.T, r *router) {
-	before := r.served(t)
+	before := r.totals(t)
 	r.run(t, "systemctl", "restart", timer, http)
 	r.samples(t, 2)
-	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
-	if after := r.served(t); after[tx] != before[tx] {
+	if after := r.totals(t); after[tx] != before[tx] {
 		t.Errorf("a restart took the total from %v to %v", before[tx], after[tx])
 	}
 }
 
 // stopAndStart has no reader find what was true before.
 func stopAndStart(t *testing.T, r *router) {
-	before := r.served(t)
+	before := r.totals(t)
 	r.run(t, "systemctl", "stop", timer)
 	r.until(t, "the file is gone", func() bool {
 		_, ok := r.read(t, prom)
@@ -480,8 +479,7 @@ func stopAndStart(t *testing.T, r *router) {
 
 	sent := r.send(t)
 	r.run(t, "systemctl", "start", timer)
-	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
-	if got := r.served(t)[tx]; got != before[tx]+sent {
+	if got := r.totals(t)[tx]; got != before[tx]+sent {
 		t.Errorf("total %v after a stop, want %v", got, before[tx]+sent)
 	}
 	r.says(t)
@@ -490,11 +488,10 @@ func stopAndStart(t *testing.T, r *router) {
 // upgrade installs over what is running.
 func upgrade(t *testing.T, r *router) {
 	r.set(t, "# mine")
-	before := r.served(t)
+	before := r.totals(t)
 	r.install(t)
 	r.samples(t, 2)
-	r.until(t, "it is served again", func() bool { return r.served(t)[tx] > 0 })
-	if after := r.served(t); after[tx] != before[tx] {
+	if after := r.totals(t); after[tx] != before[tx] {
 		t.Errorf("an upgrade took the total from %v to %v", before[tx], after[tx])
 	}
 	if text, _ := r.read(t, settings); text != "# mine\n" {
@@ -506,11 +503,10 @@ func upgrade(t *testing.T, r *router) {
 // powerCut loses what is in memory, the nftables counters among it; that of the
 // disk is not put to a test here, which writes to a tmpfs.
 func powerCut(t *testing.T, r *router) {
-	before := r.served(t)
+	before := r.totals(t)
 	r.cutPower(t)
 	r.boot(t)
-	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
-	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
+	if after := r.totals(t); after[tx] != before[tx] || after[rx] != before[rx] {
 		t.Errorf("a power cut took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
 	}
 }
@@ -525,15 +521,14 @@ func shutdown(t *testing.T, r *router) {
 	r.set(t, "CHECKPOINT=--checkpoint-interval=1h", "UPDATE_INTERVAL=3600")
 	r.samples(t, 2)
 	r.run(t, "systemctl", "daemon-reload")
-	before := r.served(t)
+	before := r.totals(t)
 	sent := r.send(t)
 	if r.published(t)[tx] != before[tx] {
 		t.Fatal("there was a sample that was not to be")
 	}
 	r.shutDown(t)
 	r.boot(t)
-	r.until(t, "it is served after a boot", func() bool { return r.served(t)[tx] > 0 })
-	if after := r.served(t); after[tx] != before[tx]+sent {
+	if after := r.totals(t); after[tx] != before[tx]+sent {
 		t.Errorf("total %v after a shutdown, want %v", after[tx], before[tx]+sent)
 	}
 }
@@ -709,6 +704,17 @@ func (r *router) published(tb testing.TB) map[string]float64 {
 func (r *router) served(tb testing.TB) map[string]float64 {
 	tb.Helper()
 	return r.scrape(tb, 9101)
+}
+
+// totals waits until the laptop's totals are served, and gives the series of port 9101.
+func (r *router) totals(tb testing.TB) (served map[string]float64) {
+	tb.Helper()
+	r.until(tb, "the laptop's totals are served", func() bool {
+		served = r.served(tb)
+		_, ok := served[tx]
+		return ok
+	})
+	return served
 }
 
 // scrape gives the series of a port of the machine, none if it is closed.
