@@ -354,7 +354,7 @@ func intervals(t *testing.T, r *router, tests ...updateInterval) {
 // badSettings are refused at each tick, with one line of the program.
 func badSettings(t *testing.T, r *router) {
 	r.set(t, "TRAFFIC_INTERFACE=a/b")
-	const refusal = "TRAFFIC_INTERFACE=a/b: want a name of an interface, of 1 to 15 characters"
+	const refusal = "TRAFFIC_INTERFACE=a/b: want an interface name of 1 to 15 characters"
 	var lines []string
 	r.until(t, "three ticks are refused", func() bool {
 		for _, line := range r.journal(t) {
