@@ -354,7 +354,7 @@ func intervals(t *testing.T, r *router, tests ...updateInterval) {
 // badSettings are refused at each tick, with one line of the program.
 func badSettings(t *testing.T, r *router) {
 	r.set(t, "TRAFFIC_INTERFACE=a/b")
-	const refusal = "TRAFFIC_INTERFACE=a/b: want a name of an interface, of 1 to 15 characters"
+	const refusal = "TRAFFIC_INTERFACE=a/b: want an interface name of 1 to 15 characters"
 	var lines []string
 	r.until(t, "three ticks are refused", func() bool {
 		for _, line := range r.journal(t) {
@@ -574,7 +574,7 @@ func debianPackage(t *testing.T, r *router) {
 	if err != nil || len(packages) != 1 {
 		t.Fatalf("packages %q, %v: want one", packages, err)
 	}
-	r.run(t, "dpkg", "--install", packages[0])
+	instead(t, r, packages[0])
 	r.run(t, "systemctl", "enable", "--now", timer, http)
 	r.until(t, "the metrics are served", func() bool { return r.served(t)["network_metrics_exporter_last_run_timestamp_seconds"] > 0 })
 	r.says(t, `msg="neighbor fails"`) // there is no LAN
@@ -596,6 +596,37 @@ func debianPackage(t *testing.T, r *router) {
 		if r.output("ls", "--directory", path) == path+"\n" {
 			t.Errorf("%s is there after a purge", path)
 		}
+	}
+}
+
+// instead has a package take the place of what make installed. Beside each other,
+// units in /usr/local would be used instead of the package's.
+func instead(t *testing.T, r *router, deb string) {
+	t.Helper()
+	m := r.machine.(*container)
+	m.install(t)
+	if said := r.output("dpkg", "--install", deb); !strings.Contains(said, "remove it with make uninstall first") {
+		t.Errorf("the package is installed beside make install:\n%s", said)
+	}
+	m.make(t, "uninstall")
+	said := r.run(t, "dpkg", "--install", deb)
+	for _, step := range []string{"TRAFFIC_INTERFACE", "systemctl enable --now " + timer + " " + http} {
+		if !strings.Contains(said, step) {
+			t.Errorf("the package does not say %q:\n%s", step, said)
+		}
+	}
+	if enabled := r.output("systemctl", "is-enabled", timer, http); enabled != "disabled\ndisabled\n" {
+		t.Errorf("timer and node_exporter after the installation: %s", enabled)
+	}
+	dir, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := r.output("make", "-C", dir, "install"); !strings.Contains(said, "is installed already: remove the package") {
+		t.Errorf("make install beside the package:\n%s", said)
+	}
+	if path := r.run(t, "systemctl", "show", "--property=FragmentPath", "--value", timer); strings.HasPrefix(path, "/usr/local/") {
+		t.Errorf("the timer is %s", path)
 	}
 }
 
