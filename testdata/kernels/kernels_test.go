@@ -60,6 +60,9 @@ func TestKernels(t *testing.T) {
 					{"flowtable", inNamespace(flowtable)},
 					{"counted flowtable", inNamespace(countedFlowtable)},
 					{"idle flowtables", idleFlowtables},
+					{"conntrack of a flowtable", inNamespace(offloadedTraffic)},
+					{"short connections through a flowtable", inNamespace(offloadedConnections)},
+					{"resets through a flowtable", inNamespace(offloadedReset)},
 				} {
 					t.Run(test.name, test.test)
 				}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,29 +15,7 @@ import (
 	"network-metrics-exporter/sources/neighbor"
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
-	"network-metrics-exporter/testdata/vm"
 )
-
-// Connection tracking knows what a flowtable forwards, to the byte, and which flows
-// have ended there.
-func TestOffload(t *testing.T) {
-	for _, kernel := range []struct{ release, version string }{
-		{"bookworm", "6.1."},
-		{"trixie", "6.12."},
-	} {
-		t.Run(kernel.version, func(t *testing.T) {
-			t.Parallel()
-			vm.Run(t, vm.Config{Kernel: kernel.release, Programs: []string{"bash", "ip", "nft"}}, func(t *testing.T) {
-				if version := lab.Command(t, "uname", "-r"); !strings.HasPrefix(version, kernel.version) {
-					t.Fatalf("kernel %swant %s", version, kernel.version)
-				}
-				t.Run("traffic", inNamespace(offloadedTraffic))
-				t.Run("short connections", inNamespace(offloadedConnections))
-				t.Run("reset", inNamespace(offloadedReset))
-			})
-		})
-	}
-}
 
 // offload builds a home whose router forwards by a flowtable, and has conntrack
 // count.

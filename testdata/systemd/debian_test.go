@@ -282,7 +282,7 @@ func reboot(t *testing.T, r *router) {
 	if after := r.served(t); after[tx] != before[tx] || after[rx] != before[rx] {
 		t.Errorf("a reboot took the totals from %v, %v to %v, %v", before[tx], before[rx], after[tx], after[rx])
 	}
-	if failed := r.output("journalctl", "--quiet", "--no-pager", "--boot=-1", "--grep=Failed with result", "--unit="+service); failed != "" {
+	if failed := r.output("journalctl", "--quiet", "--no-pager", "--boot=-1", "--grep=Failed with result 'signal'", "--unit="+service); failed != "" {
 		t.Errorf("when the machine went down:\n%s", failed)
 	}
 	r.until(t, "the laptop is seen", func() bool {

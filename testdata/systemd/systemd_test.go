@@ -50,33 +50,55 @@ func TestUnits(t *testing.T) {
 	})
 }
 
-// TestDestDir installs into a directory and uninstalls from there.
+// documentedFiles returns what the manual says is installed with PREFIX=/usr, sorted.
+// Of grafana/, which it names as a whole, the files are those of the tree.
+func documentedFiles(t *testing.T) (paths []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "| installed (`PREFIX=/usr/local`) | what it is |\n|---|---|\n")
+	if !ok {
+		t.Fatal("docs/install.md has no table of what is installed")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	for row := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(row, " | ")
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1) {
+			path := name[1]
+			if !filepath.IsAbs(path) {
+				path = "/usr/" + path
+			}
+			if dir, ok := strings.CutSuffix(path, "/grafana/"); ok {
+				for _, file := range files(t, filepath.Join(repository, "grafana")) {
+					paths = append(paths, dir+"/grafana"+file)
+				}
+			} else {
+				paths = append(paths, path)
+			}
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// TestDestDir installs into a directory, which then has what the manual says, and
+// uninstalls from there.
 func TestDestDir(t *testing.T) {
 	tree := t.TempDir()
 	for _, step := range []struct {
 		target string
 		want   []string
 	}{
-		{"install", []string{
-			"/etc/default/network-metrics-exporter",
-			"/usr/bin/network-metrics-exporter",
-			"/usr/lib/systemd/system/network-metrics-exporter-http.service",
-			"/usr/lib/systemd/system/network-metrics-exporter-stop.service",
-			"/usr/lib/systemd/system/network-metrics-exporter-stop.service.d/sandbox.conf",
-			"/usr/lib/systemd/system/network-metrics-exporter.service",
-			"/usr/lib/systemd/system/network-metrics-exporter.service.d/sandbox.conf",
-			"/usr/lib/systemd/system/network-metrics-exporter.timer",
-			"/usr/lib/systemd/system-generators/network-metrics-exporter-generator",
-			"/usr/lib/sysusers.d/network-metrics-exporter.conf",
-			"/usr/lib/tmpfiles.d/network-metrics-exporter.conf",
-		}},
+		{"install", documentedFiles(t)},
 		{"uninstall", []string{"/etc/default/network-metrics-exporter"}},
 	} {
 		output, err := exec.CommandContext(t.Context(), "make", "-C", repository, step.target, "PREFIX=/usr", "DESTDIR="+tree).CombinedOutput()
 		if err != nil || strings.Contains(string(output), "systemctl") {
 			t.Fatalf("make %s: %v\n%s", step.target, err, output)
 		}
-		if diff := cmp.Diff(step.want, files(t, tree)); diff != "" {
+		if diff := cmp.Diff(step.want, slices.Sorted(slices.Values(files(t, tree)))); diff != "" {
 			t.Errorf("after make %s (-want +got):\n%s", step.target, diff)
 		}
 	}
@@ -332,7 +354,7 @@ func intervals(t *testing.T, r *router, tests ...updateInterval) {
 // badSettings are refused at each tick, with one line of the program.
 func badSettings(t *testing.T, r *router) {
 	r.set(t, "TRAFFIC_INTERFACE=a/b")
-	const refusal = "--interface=a/b: want a name of an interface, of 1 to 15 characters"
+	const refusal = "TRAFFIC_INTERFACE=a/b: want a name of an interface, of 1 to 15 characters"
 	var lines []string
 	r.until(t, "three ticks are refused", func() bool {
 		for _, line := range r.journal(t) {
