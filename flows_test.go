@@ -239,6 +239,27 @@ func TestFlowsAreLost(t *testing.T) {
 	})
 }
 
+// TestShowFlows looks long after the last run, and so takes two samples: what flows
+// moved before the first one is in the totals once, and in no rate.
+func TestShowFlows(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		countFlows(t)
+		i := install(t, r)
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		i.run(t, flows)
+		total := flow.Send(t, 10, 1000)
+		i.run(t, flows)
+		total += flow.Send(t, 500, 1000)
+		time.Sleep(time.Second) // ten intervals
+		clients, log := i.show(t, "--interval=0.1")
+		if laptop := clients["192.168.10.100"]; *laptop.TxBytes != total || *laptop.TxRate != 0 || log != "" {
+			t.Errorf("%d bytes were sent a second ago, show says %v, and %q", total, laptop, log)
+		}
+		i.run(t, flows).expect(t, series{up: float64(total)})
+	})
+}
+
 // TestWithoutRuntimeDir has no directory that a reboot empties: only what needs one
 // asks for it.
 func TestWithoutRuntimeDir(t *testing.T) {
