@@ -272,16 +272,17 @@ func TestKilledAtEachCall(t *testing.T) {
 	each(t, func(t *testing.T, d *durable, flow *lab.Flow, mode string) {
 		d.build(t)
 		d.must(t, "", mode)
-		kills := make(map[string]int)
+		kills, sent := make(map[string]int), uint64(0)
 		for _, call := range calls {
 			kills[call] = d.inject(t, call, "signal=KILL", func(status syscall.WaitStatus, log string) {
 				if !status.Signaled() || log != "" {
 					t.Fatalf("%s: ended with %v and said:\n%s", call, status, log)
 				}
-				flow.Send(t, 20, 1000) // enough for a checkpoint now and then
+				sent += flow.Send(t, 20, 1000) // enough for a checkpoint now and then
 				d.look(t)
 			}, mode)
 		}
+		d.must(t, "", mode).expect(t, series{up: float64(sent), loss: 0})
 		t.Logf("killed at %v", kills)
 		for _, call := range []string{"openat", "write", "fsync", "renameat"} {
 			if kills[call] == 0 {
