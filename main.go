@@ -62,8 +62,9 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	last           *state.Ledger // what the last run left, for all commands but sample
-	lastErr        error         // why it is not known
+	last           *state.Ledger     // what the last run left, for all commands but sample
+	lastErr        error             // why it is not known
+	flows          *state.FlowMemory // what is remembered of single flows; nil: nothing yet
 
 	// What check examines besides.
 	ruleset *nftables.Ruleset
@@ -193,11 +194,8 @@ func (e *exporter) show() error {
 	e.logResults(slices.DeleteFunc(report.Results, func(r state.SourceResult) bool { return r.Err == nil }))
 	output := terminal.Inspect(e.stdout, os.Getenv)
 	return table.Write(e.stdout, report, table.Options{
-		Sort:      table.Sort(e.Sort),
-		Addresses: e.Addresses,
-		Width:     output.Width,
-		Color:     output.Color,
-		JSON:      e.JSON,
+		Sort: table.Sort(e.Sort), Addresses: e.Addresses, JSON: e.JSON,
+		Width: output.Width, Color: output.Color,
 		// What the kernel has counted since the last run is no total without it.
 		Totals: e.lastErr == nil && (last.Boot != "" || now.Accounting != nil),
 	})
@@ -205,9 +203,8 @@ func (e *exporter) show() error {
 
 // check examines the machine and prints what it finds, a line each.
 func (e *exporter) check() error {
-	last := *e.last
-	last.Flows = nil // an examination holds nothing back
-	now, _, err := e.collect(&last, store.InstanceAt(e.StateDir))
+	e.last.Flows = nil // an examination holds nothing back
+	now, _, err := e.collect(e.last, store.InstanceAt(e.StateDir))
 	if err != nil {
 		e.log.Error("nothing examined", "err", err)
 		return err
@@ -302,10 +299,8 @@ func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCac
 func (e *exporter) publish(report *state.Report) error {
 	render := func(to io.Writer) error {
 		return metrics.Render(to, report, metrics.Run{
-			Duration:  time.Since(e.start),
-			Version:   cmp.Or(version.Version, "devel"),
-			GoVersion: version.GoVersion,
-			Protocols: e.PerProtocol,
+			Duration: time.Since(e.start), Protocols: e.PerProtocol,
+			Version: cmp.Or(version.Version, "devel"), GoVersion: version.GoVersion,
 		})
 	}
 	if e.Output == settings.Stdout {
@@ -325,11 +320,12 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
-	memory, err := e.paths().FlowFiles(instance).Load(last.FlowFileOf(begun))
-	if err != nil {
-		e.log.Warn("what connections moved since the last run is lost", "err", err)
+	if e.flows == nil {
+		if e.flows, err = e.paths().FlowFiles(instance).Load(last.FlowFileOf(begun)); err != nil {
+			e.log.Warn("what connections moved since the last run is lost", "err", err)
+		}
 	}
-	counter := last.FlowCounter(begun, scope, memory, e.Config)
+	counter := last.FlowCounter(begun, scope, e.flows, e.Config)
 	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
@@ -351,6 +347,7 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	s.TakeFlows(counter, held)
+	e.flows = cmp.Or(s.FlowMemory, e.flows)
 	s.Names = collectFrom(&s, state.DHCP, func() (names []state.NameRecord, err error) {
 		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err

@@ -329,7 +329,7 @@ func TestConntrackBudget(t *testing.T) {
 		defer c.Close()
 		add := func(protocol uint8, port uint16) {
 			t.Helper()
-			f := conntrack.NewFlow(protocol, 0, r.Laptop.IPv4, r.Server.IPv4, port, 443, 3600, 0)
+			f := conntrack.NewFlow(protocol, conntrack.StatusConfirmed|conntrack.StatusSeenReply, r.Laptop.IPv4, r.Server.IPv4, port, 443, 3600, 0)
 			if protocol == unix.IPPROTO_TCP {
 				f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3}
 			}

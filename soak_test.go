@@ -33,15 +33,26 @@ func TestSoak(t *testing.T) {
 		}
 		runs = n
 	}
+	for _, layout := range []string{"--accounting=sets", flows} {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			soak(t, layout, runs)
+		})
+	}
+}
+
+// soak is TestSoak with one layout.
+func soak(t *testing.T, layout string, runs int) {
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		countFlows(t)
 		firewall := lab.Command(t, "nft", "-s", "list", "ruleset")
 		i := install(t, r)
 		random := rand.New(rand.NewPCG(9, uint64(runs)))
 		hosts := guests(t, r)
-		flows := make(map[netip.Addr]*lab.Flow)
+		conversations := make(map[netip.Addr]*lab.Flow)
 		sent := make(map[netip.Addr][2]uint64) // rx and tx
 
-		i.process(t)                                          // from now on everything is counted
+		i.process(t, layout)                                  // from now on everything is counted
 		var quarters [4]struct{ memory, state, series int64 } // the largest of each quarter of the runs
 		for n := range runs {
 			host := hosts[random.IntN(len(hosts))]
@@ -49,15 +60,15 @@ func TestSoak(t *testing.T) {
 			if random.IntN(2) == 0 {
 				network, addr = "udp6", host.IPv6
 			}
-			if flows[addr] == nil {
-				flows[addr] = lab.UDP(t, network, host, r.Server)
+			if conversations[addr] == nil {
+				conversations[addr] = lab.UDP(t, network, host, r.Server)
 			}
 			moved := sent[addr]
-			moved[1] += flows[addr].Send(t, 1+random.IntN(20), random.IntN(1400))
-			moved[0] += flows[addr].Reply(t, random.IntN(20), random.IntN(1400))
+			moved[1] += conversations[addr].Send(t, 1+random.IntN(20), random.IntN(1400))
+			moved[0] += conversations[addr].Reply(t, random.IntN(20), random.IntN(1400))
 			sent[addr] = moved
 
-			memory := i.process(t)
+			memory := i.process(t, layout)
 			text, err := os.ReadFile(i.prom())
 			if err != nil {
 				t.Fatal(err)
@@ -79,13 +90,13 @@ func TestSoak(t *testing.T) {
 			switch random.IntN(30) {
 			case 0:
 				lab.Nft(t, "flush ruleset\n"+firewall)
-				i.process(t)
+				i.process(t, layout)
 			case 1:
 				lab.Nft(t, "delete table inet network_metrics")
-				i.process(t)
+				i.process(t, layout)
 			case 2:
 				lab.Nft(t, "flush chain inet network_metrics CLIENT_TRAFFIC\nflush set inet network_metrics client_tx")
-				i.process(t)
+				i.process(t, layout)
 			case 3:
 				lab.Command(t, "conntrack", "-F")
 			case 4:
@@ -132,9 +143,9 @@ func guests(t *testing.T, r *lab.Router) []*lab.Host {
 
 // process runs the program in a process of its own, which is to say nothing, and
 // gives the memory it took at most, in kB.
-func (i installation) process(t *testing.T) (memory int64) {
+func (i installation) process(t *testing.T, flags ...string) (memory int64) {
 	t.Helper()
-	memory, log := i.processLogging(t)
+	memory, log := i.processLogging(t, flags...)
 	if log != "" {
 		t.Fatalf("a good run said:\n%s", log)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -88,9 +89,9 @@ func (f FlowFiles) Save(m *state.FlowMemory) (id uint64, err error) {
 	return id, nil
 }
 
-// Remove removes all files but the one with that ID. What cannot be removed harms
+// Remove removes all files but those with these IDs. What cannot be removed harms
 // nobody.
-func (f FlowFiles) Remove(keep uint64) {
+func (f FlowFiles) Remove(keep ...uint64) {
 	dir, prefix := filepath.Split(string(f))
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {
@@ -99,7 +100,10 @@ func (f FlowFiles) Remove(keep uint64) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		id, ours := strings.CutPrefix(e.Name(), prefix)
-		if ours && len(id) == 16 && strings.Trim(id, "0123456789abcdef") == "" && e.Type().IsRegular() && path != filepath.Clean(f.path(keep)) {
+		if !ours || len(id) != 16 || strings.Trim(id, "0123456789abcdef") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		if !slices.ContainsFunc(keep, func(id uint64) bool { return path == filepath.Clean(f.path(id)) }) {
 			os.Remove(path)
 		}
 	}

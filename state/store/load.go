@@ -53,7 +53,7 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.damage, d.outdated = nil, s.outdated
+	d.damage, d.outdated, d.flowFile = nil, s.outdated, l.FlowFile
 	d.unsaved = s.durable == nil || s.durable.head.Boot != l.Boot || s.durable.head.Checkpoint != l.Checkpoint
 	if len(s.bad) == 0 {
 		return l, nil
