@@ -3,7 +3,7 @@
 # make uninstall  removes them, and what the program set up in nftables
 # make release    puts archives and packages into dist
 # make demo       shows it at work on a router built out of namespaces
-# make check      runs what takes a minute: formats, linters, tests of the packages
+# make check      runs what takes a minute: formats, linters, tests of sources and state
 # make test       runs every check and test but these:
 # make fuzz       runs each fuzz target for FUZZTIME
 # make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge
@@ -28,6 +28,7 @@ SOURCES     = *.go sources state testdata
 PACKAGES    = ./... $(addprefix ./testdata/,bench grafana grafana/week kernels lab nix release strict systemd vm/...)
 # They boot machines, and are run one after the other.
 MACHINES    = $(addprefix ./testdata/,kernels systemd vm/...)
+SCRIPTS     = systemd/system-generators/* $(addprefix systemd/package/,preinst postinst prerm postrm)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 BIN       = $(DESTDIR)$(PREFIX)/bin
@@ -48,7 +49,7 @@ SYSTEMD   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 
 export PATH := $(CURDIR)/.cache/usr/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: build release install uninstall demo test test-machines bench bench-run picture fuzz soak clean
+.PHONY: build release install uninstall demo check lint test test-machines bench bench-run picture fuzz soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(OUTPUT) \
@@ -119,7 +120,13 @@ demo: build
 	testdata/lab/needs.sh bash dnsmasq ip iperf3 nft udhcpc unshare
 	timeout --foreground --signal=KILL 60 testdata/lab/namespaces.sh testdata/lab/demo.sh ./network-metrics-exporter
 
-test:
+# Go's race detector takes a C compiler, and ten times as long: it looks at the one
+# package that has goroutines.
+check: lint
+	NAMESPACES=required go test -count=1 -timeout=5m ./sources/... ./state/...
+	$(if $(shell command -v gcc),go test -count=1 -race ./sources/dns)
+
+lint:
 	testdata/lab/needs.sh
 	go mod verify
 	go mod tidy -diff
@@ -127,12 +134,15 @@ test:
 	go vet $(PACKAGES)
 	$(STATICCHECK) -checks=all $(PACKAGES)
 	testdata/imports.sh
-	shellcheck .ci/run systemd/system-generators/* $$(find testdata -name '*.sh')
+	shellcheck .ci/run $(SCRIPTS) $$(find systemd testdata -name '*.sh')
+	shellcheck --shell=bash systemd/completions/*.bash
 	promtool check rules grafana/alerts.yml grafana/recording.yml
 	promtool test rules testdata/grafana/*.test.yml
 	go -C testdata/schema vet .
+
+test: check
 	go -C testdata/schema test -count=1 .
-	NAMESPACES=required go test -count=1 -timeout=5m $(filter-out $(MACHINES),$(PACKAGES))
+	NAMESPACES=required go test -count=1 -timeout=10m $(filter-out ./... $(MACHINES),$(PACKAGES)) .
 	@echo 'Each benchmark once, lest it breaks:'
 	go test -run='^$$' -bench=. -benchtime=1x -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./sources/conntrack ./state/...
 	@echo 'On real systemd; where it cannot be booted, that is said:'
@@ -141,7 +151,6 @@ test:
 	NAMESPACES=required go test -count=1 -timeout=5m ./testdata/vm ./testdata/kernels
 	@echo 'On processors of 32 bits, and with the big end first; kernels are not emulated:'
 	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 go test -count=1 -exec=qemu-$$arch-static ./... || exit; done
-	$(MAKE) fuzz
 
 test-machines:
 	testdata/lab/needs.sh

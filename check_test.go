@@ -310,7 +310,7 @@ func TestCheckNftables(t *testing.T) {
 			{chain(jump + "add table ip filter; add chain ip filter CLIENT_TRAFFIC; add rule ip filter CLIENT_TRAFFIC " + good), "off", "rules", health.Warn, "1 in chain ip filter CLIENT_TRAFFIC instead of inet filter CLIENT_TRAFFIC"},
 			{"delete table ip filter", "off", "rules", health.OK, ""},
 
-			{"add table inet network_metrics; add chain inet network_metrics mine", "sets", "accounting", health.Fail, "(rename or delete what stands in the way, or add --accounting=off to ARGS in"},
+			{"add table inet network_metrics; add chain inet network_metrics mine", "sets", "accounting", health.Fail, "(rename or delete the object named, or add --accounting=off to ARGS in"},
 			{"delete table inet network_metrics", "off", "accounting", health.OK, ""},
 		} {
 			lab.Nft(t, test.nft)

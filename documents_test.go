@@ -187,6 +187,32 @@ func TestDocumentedMetrics(t *testing.T) {
 	})
 }
 
+// TestDocumentedJSON compares the fields of show --json with what the table prints.
+func TestDocumentedJSON(t *testing.T) {
+	const path = "docs/commands.md"
+	field := regexp.MustCompile("[`\"]([a-z_]+)[`\"]")
+	fields := func(text string) (names []string) {
+		for _, match := range field.FindAllStringSubmatch(text, -1) {
+			names = append(names, match[1])
+		}
+		slices.Sort(names)
+		return slices.Compact(names)
+	}
+	_, section, ok := strings.Cut(document(t, path), "\n`show --json` prints")
+	if !ok {
+		t.Fatalf("%s does not say what show --json prints", path)
+	}
+	var printed []string
+	for line := range strings.Lines(document(t, "state/table/testdata/report.json")) {
+		if name, _, ok := strings.Cut(line, ":"); ok {
+			printed = append(printed, name)
+		}
+	}
+	if diff := cmp.Diff(fields(strings.Join(printed, "\n")), fields(section)); diff != "" {
+		t.Errorf("fields (-show --json +%s):\n%s", path, diff)
+	}
+}
+
 // TestDocumentedPromises looks for the tests that the documents name: each line of
 // what can be lost names one.
 func TestDocumentedPromises(t *testing.T) {
@@ -215,39 +241,4 @@ func TestDocumentedPromises(t *testing.T) {
 			t.Errorf("no test shows what is lost when %s", row[0])
 		}
 	}
-}
-
-// TestDocuments follows the links between the documents and counts the README's
-// lines.
-func TestDocuments(t *testing.T) {
-	texts := documents(t)
-	if n := strings.Count(texts["README.md"], "\n"); n > 150 {
-		t.Errorf("README.md has %d lines, want 150 at most", n)
-	}
-	for path, text := range texts {
-		for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
-			target, heading, _ := strings.Cut(link[1], "#")
-			if strings.Contains(target, "://") {
-				continue
-			}
-			to := path
-			if target != "" {
-				to = filepath.Join(filepath.Dir(path), target)
-			}
-			if _, err := os.Stat(to); err != nil {
-				t.Errorf("%s: link to %s: %v", path, link[1], err)
-			} else if heading != "" && !slices.Contains(anchors(texts[to]), heading) {
-				t.Errorf("%s: link to %s: %s has no such heading", path, link[1], to)
-			}
-		}
-	}
-}
-
-// anchors returns what links to the headings of a document are called on GitHub.
-func anchors(text string) (names []string) {
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		name := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-		names = append(names, strings.ReplaceAll(name, " ", "-"))
-	}
-	return names
 }

@@ -13,7 +13,8 @@
           "aarch64-linux"
         ] (system: f nixpkgs.legacyPackages.${system});
       revision = self.shortRev or self.dirtyShortRev or null;
-      package = pkgs: pkgs.callPackage ./nix/package.nix { inherit revision; };
+      date = self.lastModifiedDate or null;
+      package = pkgs: pkgs.callPackage ./nix/package.nix { inherit revision date; };
     in
     {
       packages = eachSystem (pkgs: rec {

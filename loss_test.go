@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state/settings"
+	"network-metrics-exporter/state/store"
 	"network-metrics-exporter/testdata/lab"
 )
 
@@ -61,6 +62,14 @@ func (d *durable) command(before []string, flags ...string) *exec.Cmd {
 	// With one processor, system calls come in one order, or nearly.
 	cmd.Env = append(os.Environ(), beProgram+"=1", "RUNTIME_DIRECTORY="+d.runtime(), "GOMAXPROCS=1")
 	return cmd
+}
+
+// measure runs the program, which has to publish, and gives the memory that it took
+// at most, in kB, and what it said.
+func (d *durable) measure(t *testing.T, flags ...string) (memory int64, log string) {
+	t.Helper()
+	os.Setenv("RUNTIME_DIRECTORY", d.runtime())
+	return measureMemory(t, d.program, append(d.args(flags...), "--output="+d.prom()))
 }
 
 // try runs the program and gives how it ended, and what it said.
@@ -153,6 +162,12 @@ func (d *durable) sweep(t *testing.T, flags ...string) {
 	if names := d.debris(t); len(names) > 0 {
 		t.Errorf("left over: %q", names)
 	}
+	// Where the ID of the installation was unreadable it has a new one, and what was
+	// under the old one goes at a reboot.
+	known := filepath.Join(d.runtime(), "flows-"+store.InstanceAt(d.state())+"-*")
+	if files, err := filepath.Glob(known); err != nil || len(files) > 2 {
+		t.Errorf("left over of what is known of flows: %q, %v", files, err)
+	}
 }
 
 // up is what laptop has sent.
@@ -162,16 +177,21 @@ const (
 	loss = "network_metrics_exporter_state_losses_total"
 )
 
-// modes are the two ways to keep the state.
-var modes = []string{"--checkpoint-interval=0", "--checkpoint-interval=60s"}
+// The ways to keep the state.
+const (
+	through     = "--checkpoint-interval=0"
+	checkpoints = "--checkpoint-interval=60s"
+	flows       = "--accounting=flows" // written through, and besides a file of what is known of flows
+)
 
-// each runs a test in both modes, on a router each.
+// each runs a test for each way to keep the state, on a router each.
 func each(t *testing.T, f func(t *testing.T, d *durable, flow *lab.Flow, mode string)) {
 	t.Parallel()
-	for _, mode := range modes {
+	for _, mode := range []string{through, checkpoints, flows} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			lab.Run(t, func(t *testing.T, r *lab.Router) {
+				countFlows(t)
 				f(t, installDurable(t, r), lab.UDP(t, "udp4", r.Laptop, r.Server), mode)
 			})
 		})
@@ -252,16 +272,17 @@ func TestKilledAtEachCall(t *testing.T) {
 	each(t, func(t *testing.T, d *durable, flow *lab.Flow, mode string) {
 		d.build(t)
 		d.must(t, "", mode)
-		kills := make(map[string]int)
+		kills, sent := make(map[string]int), uint64(0)
 		for _, call := range calls {
 			kills[call] = d.inject(t, call, "signal=KILL", func(status syscall.WaitStatus, log string) {
 				if !status.Signaled() || log != "" {
 					t.Fatalf("%s: ended with %v and said:\n%s", call, status, log)
 				}
-				flow.Send(t, 20, 1000) // enough for a checkpoint now and then
+				sent += flow.Send(t, 20, 1000) // enough for a checkpoint now and then
 				d.look(t)
 			}, mode)
 		}
+		d.must(t, "", mode).expect(t, series{up: float64(sent), loss: 0})
 		t.Logf("killed at %v", kills)
 		for _, call := range []string{"openat", "write", "fsync", "renameat"} {
 			if kills[call] == 0 {
@@ -312,7 +333,7 @@ func TestParallelRuns(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
-		for _, mode := range modes {
+		for _, mode := range []string{through, checkpoints} {
 			d := installDurable(t, r)
 			d.must(t, "", mode)
 			sent := flow.Send(t, 100, 1000)
@@ -358,6 +379,7 @@ func (d *durable) reboot(t *testing.T) {
 	d.boots++
 	os.Setenv("BOOT_ID", fmt.Sprintf("%032d", d.boots))
 	lab.Nft(t, "delete table inet network_metrics")
+	lab.Command(t, "conntrack", "-F")
 	for _, name := range d.files(t) {
 		if strings.HasPrefix(name, "run/") {
 			if err := os.Remove(filepath.Join(d.dir, name)); err != nil {
@@ -380,7 +402,7 @@ func TestPowerCut(t *testing.T) {
 		d.must(t, "", mode).expect(t, series{up: total, loss: 0})
 
 		d.reboot(t)
-		if mode == modes[0] {
+		if mode != checkpoints {
 			// Written through, nothing is lost but what came since the last run.
 			d.must(t, "", mode).expect(t, series{up: total, down: 0, loss: 0, upRate: none})
 			return
@@ -423,7 +445,6 @@ func TestPowerCut(t *testing.T) {
 // power cut then, or ten minutes later, which a time namespace makes pass.
 func TestPowerCutDuringDownload(t *testing.T) {
 	t.Parallel()
-	const mode = "--checkpoint-interval=60s"
 	for _, test := range []struct {
 		name    string
 		minutes int
@@ -437,23 +458,23 @@ func TestPowerCutDuringDownload(t *testing.T) {
 			lab.Run(t, func(t *testing.T, r *lab.Router) {
 				d := installDurable(t, r)
 				flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
-				d.must(t, "", mode)
+				d.must(t, "", checkpoints)
 				flow.Send(t, 1, 1)
-				d.must(t, "", mode)
+				d.must(t, "", checkpoints)
 				download := float64(flow.Reply(t, 3000, 1400))
-				total := d.must(t, "", mode)[down]
+				total := d.must(t, "", checkpoints)[down]
 				if total != download {
 					t.Fatalf("%v bytes, want %v", total, download)
 				}
 				if test.minutes > 0 {
 					later := []string{"unshare", "--time", "--boottime", fmt.Sprint(60 * test.minutes), "--fork", "--"}
-					if status, log := d.try(t, later, mode); status != published || log != "" {
+					if status, log := d.try(t, later, checkpoints); status != published || log != "" {
 						t.Fatalf("exit status %d:\n%s", status.ExitStatus(), log)
 					}
 					d.look(t).expect(t, series{down: total})
 				}
 				d.reboot(t)
-				got := d.must(t, "totals go on from the checkpoint", mode)[down]
+				got := d.must(t, "totals go on from the checkpoint", checkpoints)[down]
 				if most := total + test.most(download); got < total || got > most {
 					t.Errorf("%v bytes after a power cut, want %v at least and %v at most", got, total, most)
 				}
@@ -483,7 +504,6 @@ func (d *durable) read(t *testing.T, name string) []byte {
 // no more.
 func TestObstacles(t *testing.T) {
 	t.Parallel()
-	const mode = "--checkpoint-interval=60s"
 	mount := func(path, data string, flags uintptr) error { return unix.Mount("tmpfs", path, "tmpfs", flags, data) }
 	unmount := func(path string) error { return unix.Unmount(path, 0) }
 	fill := func(path string) error {
@@ -506,13 +526,13 @@ func TestObstacles(t *testing.T) {
 			works     bool   // all the same
 			put, take func(path string) error
 		}{
-			{"full", modes[0], "state", false, true, fill, empty},
-			{"full, and there is a new client", modes[0], "state", true, false, fill, empty},
-			{"full", mode, "run", false, false, fill, empty},
+			{"full", through, "state", false, true, fill, empty},
+			{"full, and there is a new client", through, "state", true, false, fill, empty},
+			{"full", checkpoints, "run", false, false, fill, empty},
 			{"full, and a checkpoint is due", "--checkpoint-interval=1ms", "state", false, false, fill, empty},
-			{"full", modes[0], "out", false, false, fill, empty},
-			{"read-only", modes[0], "state", false, false, forbid, allow},
-			{"read-only", modes[0], "out", false, false, forbid, allow},
+			{"full", through, "out", false, false, fill, empty},
+			{"read-only", through, "state", false, false, forbid, allow},
+			{"read-only", through, "out", false, false, forbid, allow},
 		} {
 			t.Run(fmt.Sprintf("%s %s %s", test.file, test.name, test.mode), func(t *testing.T) {
 				d := installDurable(t, r)
@@ -579,10 +599,10 @@ func TestInTheWay(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(things)) {
 			t.Run(name, func(t *testing.T) {
 				d := installDurable(t, r)
-				had := d.must(t, "", modes[0])[up]
+				had := d.must(t, "", through)[up]
 				losses := 0.0
-				for _, file := range []string{"ledger", "checkpoint", "ledger.damaged", "ledger"} {
-					path := filepath.Join(d.state(), file)
+				volatile := filepath.Join(d.runtime(), "ledger-"+store.InstanceAt(d.state()))
+				for _, path := range []string{d.ledger(), d.ledger() + ".previous", volatile, d.ledger() + ".damaged", d.ledger()} {
 					data, err := os.ReadFile(filepath.Join(d.state(), "ledger"))
 					if err != nil {
 						t.Fatal(err)
@@ -590,12 +610,13 @@ func TestInTheWay(t *testing.T) {
 					if err := errors.Join(os.RemoveAll(path), things[name](path, data)); err != nil {
 						t.Fatal(err)
 					}
-					says := "state incomplete"
-					switch file {
-					case "ledger.damaged":
-						says = "" // nobody looks at it
-					case "ledger":
+					says := ""
+					switch path { // nobody looks at the others
+					case d.ledger():
+						says = "totals go on from the ledger of "
 						losses++
+					case volatile:
+						says = "nothing is lost"
 					}
 					had += float64(flow.Send(t, 1, 100))
 					d.must(t, says).expect(t, series{up: had, loss: losses})
@@ -615,7 +636,7 @@ func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
 		d := installDurable(t, r)
-		had := d.must(t, "", modes[0])[up] + float64(lab.UDP(t, "udp4", r.Laptop, r.Server).Send(t, 1, 100))
+		had := d.must(t, "", through)[up] + float64(lab.UDP(t, "udp4", r.Laptop, r.Server).Send(t, 1, 100))
 		// Without these, root is one of many. This thread ends with the test.
 		runtime.LockOSThread()
 		for _, capability := range []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH} {
@@ -623,11 +644,12 @@ func TestUnreadable(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for losses, file := range []string{"checkpoint", "ledger"} {
-			if err := os.Chmod(filepath.Join(d.state(), file), 0); err != nil {
+		// Nobody looks at the ledger before the last one while that can be read.
+		for losses, test := range []struct{ file, says string }{{"ledger.previous", ""}, {"ledger", "permission denied"}} {
+			if err := os.Chmod(filepath.Join(d.state(), test.file), 0); err != nil {
 				t.Fatal(err)
 			}
-			d.must(t, "permission denied").expect(t, series{up: had, loss: float64(losses)})
+			d.must(t, test.says).expect(t, series{up: had, loss: float64(losses)})
 			d.must(t, "")
 		}
 	})

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -43,9 +42,6 @@ const (
 	wrongUsage = 2
 )
 
-// memoryLimit is where garbage begins to be collected, in bytes.
-const memoryLimit = 160 << 20
-
 // lockTimeout is how long a run waits for another one: far longer than that
 // takes, and no longer than the timer's interval.
 const lockTimeout = 2 * time.Second
@@ -54,7 +50,7 @@ func main() {
 	// A run is over before it would pay to collect garbage, but for networks of
 	// tens of thousands of clients.
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(memoryLimit)
+	debug.SetMemoryLimit(160 << 20)
 	e := exporter{start: time.Now(), stdout: os.Stdout, stderr: os.Stderr, becomeOwner: store.BecomeOwner}
 	os.Exit(e.run(os.Args[1:]))
 }
@@ -66,8 +62,9 @@ type exporter struct {
 	stdout, stderr io.Writer
 	becomeOwner    func(dir string) error // store.BecomeOwner; tests, which share their process, stay who they are
 	log            *slog.Logger
-	last           *state.Ledger // what the last run left, for all commands but sample
-	lastErr        error         // why it is not known
+	last           *state.Ledger     // what the last run left, for all commands but sample
+	lastErr        error             // why it is not known
+	flows          *state.FlowMemory // what is remembered of single flows; nil: nothing yet
 
 	// What check examines besides.
 	ruleset *nftables.Ruleset
@@ -100,7 +97,7 @@ func (e *exporter) run(args []string) int {
 		}
 	}
 	if e.Command.Samples() {
-		if err := e.makeDirectories(); err != nil {
+		if err := e.prepare(); err != nil {
 			return e.refuse(wrongUsage, err)
 		}
 	}
@@ -128,11 +125,7 @@ func (e *exporter) refuse(status int, err error) int {
 // last sample, and does without them where they cannot be read.
 func (e *exporter) loadSettings() error {
 	e.last, e.lastErr = e.paths().LoadReadOnly()
-	switch {
-	case e.lastErr != nil:
-		e.last = &state.Ledger{}
-		return nil
-	case e.last.Boot == "": // there was none
+	if e.last.Boot == "" { // there was none, or it is not known
 		return nil
 	}
 	warnings, err := e.ApplyRemembered(e.last.Settings)
@@ -147,23 +140,16 @@ func (e *exporter) paths() store.Paths {
 	return store.Paths{Dir: e.StateDir, Runtime: e.RuntimeDir, Interval: e.CheckpointInterval}
 }
 
-// makeDirectories makes sure that files can be put where the settings say.
-func (e *exporter) makeDirectories() error {
-	needed := map[string]string{e.StateDir: "--state-dir=" + e.StateDir} // by what flag
-	if e.CheckpointInterval > 0 {
-		needed[e.RuntimeDir] = fmt.Sprint("--checkpoint-interval=", e.CheckpointInterval)
-	}
-	if e.Accounting == state.Flows {
-		needed[e.RuntimeDir] = fmt.Sprint("--accounting=", e.Accounting)
-	}
+// prepare makes sure that files can be put where the settings say.
+func (e *exporter) prepare() error {
 	if e.Output != settings.Stdout {
 		if err := store.CheckOutput(e.Output); err != nil {
 			return fmt.Errorf("--output=%s: want a regular file, or a path where nothing is: %w", e.Output, err)
 		}
-		needed[filepath.Dir(e.Output)] = "--output=" + e.Output
 	}
-	if dir, err := store.MakeDirectories(slices.Sorted(maps.Keys(needed))); err != nil {
-		return fmt.Errorf("%s: want a directory that user %d can write to: %w", needed[dir], os.Geteuid(), err)
+	flags := e.Directories()
+	if dir, err := store.MakeDirectories(slices.Sorted(maps.Keys(flags))); err != nil {
+		return fmt.Errorf("%s: want a directory that user %d can write to: %w", flags[dir], os.Geteuid(), err)
 	}
 	return nil
 }
@@ -205,57 +191,29 @@ func (e *exporter) show() error {
 		return err
 	}
 	_, report := state.Compare(last, now, scope, names, e.Config)
-	for _, r := range report.Results {
-		if r.Err != nil {
-			e.log.Warn(string(r.Source)+" fails", "err", r.Err)
-		}
-	}
+	e.logResults(slices.DeleteFunc(report.Results, func(r state.SourceResult) bool { return r.Err == nil }))
 	output := terminal.Inspect(e.stdout, os.Getenv)
-	options := table.Options{
-		Sort:  table.Sort(e.Sort),
-		Width: output.Width,
-		Color: output.Color,
+	return table.Write(e.stdout, report, table.Options{
+		Sort: table.Sort(e.Sort), Addresses: e.Addresses, JSON: e.JSON,
+		Width: output.Width, Color: output.Color,
 		// What the kernel has counted since the last run is no total without it.
-		Totals:    e.lastErr == nil && (last.Boot != "" || now.Accounting != nil),
-		Addresses: e.Addresses,
-	}
-	if e.JSON {
-		return table.WriteJSON(e.stdout, report, options)
-	}
-	return table.Write(e.stdout, report, options)
+		Totals: e.lastErr == nil && (last.Boot != "" || now.Accounting != nil),
+	})
 }
 
 // check examines the machine and prints what it finds, a line each.
 func (e *exporter) check() error {
-	last := *e.last
-	last.Flows = nil // an examination holds nothing back
-	now, _, err := e.collect(&last, store.InstanceAt(e.StateDir))
+	e.last.Flows = nil // an examination holds nothing back
+	now, _, err := e.collect(e.last, store.InstanceAt(e.StateDir))
 	if err != nil {
 		e.log.Error("nothing examined", "err", err)
 		return err
 	}
 	findings := health.Examine(health.Machine{
-		Config:     e.Config,
-		Interfaces: e.Interfaces,
-		Networks:   e.Networks,
-		Output:     e.Output,
-		StateDir:   e.StateDir,
-		Port:       e.Port,
-		Files:      e.files,
-		Ruleset:    e.ruleset,
-		Sample:     now,
-		Last:       e.last,
-		LastErr:    e.lastErr,
+		Config: e.Config, Interfaces: e.Interfaces, Networks: e.Networks, Output: e.Output, StateDir: e.StateDir, Port: e.Port,
+		Files: e.files, Ruleset: e.ruleset, Sample: now, Last: e.last, LastErr: e.lastErr,
 	})
-	if e.JSON {
-		err = health.WriteJSON(e.stdout, findings)
-	} else {
-		err = health.Write(e.stdout, findings, terminal.Inspect(e.stdout, os.Getenv).Color)
-	}
-	if slices.ContainsFunc(findings, func(f health.Finding) bool { return f.Status == health.Fail }) {
-		err = errors.Join(err, errors.New("an examination failed"))
-	}
-	return err
+	return health.Report(e.stdout, findings, e.JSON, terminal.Inspect(e.stdout, os.Getenv).Color)
 }
 
 // teardown removes what the accounting made. It waits for a run that is at work,
@@ -283,8 +241,10 @@ func (e *exporter) sampleAndPublish(needRates bool) (wrote bool, err error) {
 		return false, err
 	}
 	defer dir.Close()
-	last, err := e.load(dir)
-	if err != nil {
+	last, err := dir.Load()
+	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
+		e.log.Warn("state incomplete", "err", err)
+	} else if err != nil {
 		return false, err
 	}
 	now, scope, err := e.collect(last, dir.Instance())
@@ -294,11 +254,15 @@ func (e *exporter) sampleAndPublish(needRates bool) (wrote bool, err error) {
 	names := state.NewNameCache(dir.Names)
 	next, report := state.Compare(last, now, scope, names, e.Config)
 	next.Settings = e.Explicit
-	e.forgetReadings(next, report)
-	if err := e.save(dir, next, names, now); err != nil {
+	deleted, err := nftables.Forget(report.Evict, report.Accounting)
+	if err != nil {
+		e.log.Warn("idle counters not deleted", "err", err)
+	}
+	next.ForgetReadings(deleted)
+	if err := e.save(dir, next, names, now.FlowMemory); err != nil {
 		return false, err
 	}
-	e.logChanges(report.Changes)
+	e.logResults(report.Changes)
 	if needRates && !report.Rates {
 		return false, nil
 	}
@@ -306,53 +270,25 @@ func (e *exporter) sampleAndPublish(needRates bool) (wrote bool, err error) {
 	return err == nil, err
 }
 
-// forgetReadings deletes the counters that nobody needs.
-func (e *exporter) forgetReadings(next *state.Ledger, report *state.Report) {
-	if len(report.Evict) == 0 {
-		return
-	}
-	deleted, err := nftables.Forget(report.Evict, report.Accounting)
-	if err != nil {
-		e.log.Warn("idle counters not deleted", "err", err)
-	}
-	next.ForgetReadings(deleted)
-}
-
-// logChanges says which sources fail, or fail no more.
-func (e *exporter) logChanges(changes []state.SourceResult) {
-	for _, c := range changes {
-		if c.Err != nil {
-			e.log.Warn(string(c.Source)+" fails", "err", c.Err)
+// logResults says which sources fail, or fail no more.
+func (e *exporter) logResults(results []state.SourceResult) {
+	for _, r := range results {
+		if r.Err != nil {
+			e.log.Warn(string(r.Source)+" fails", "err", r.Err)
 		} else {
-			e.log.Info(string(c.Source) + " works again")
+			e.log.Info(string(r.Source) + " works again")
 		}
 	}
-}
-
-// load reads what the last run left, and says what of it is lost.
-func (e *exporter) load(dir *store.Dir) (*state.Ledger, error) {
-	last, err := dir.Load()
-	if lost := (*store.LostError)(nil); errors.As(err, &lost) {
-		e.log.Warn("state incomplete", "err", err)
-	} else if err != nil {
-		return nil, err
-	}
-	return last, nil
 }
 
 // save leaves everything to the next run.
-func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, now *state.Sample) error {
-	files := e.paths().FlowFiles(dir.Instance())
-	if now.FlowMemory != nil {
-		var err error
-		if next.FlowFile, err = files.Save(now.FlowMemory); err != nil && e.Accounting == state.Flows {
-			return err
-		}
+func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCache, flows *state.FlowMemory) error {
+	if err := dir.SaveFlows(next, flows); err != nil && e.Accounting == state.Flows {
+		return err
 	}
 	if err := dir.Save(next, names); err != nil {
 		return err
 	}
-	files.Remove(next.FlowFile)
 	if err := dir.NamesError(); err != nil {
 		e.log.Warn("remembered names incomplete", "err", err)
 	}
@@ -363,10 +299,8 @@ func (e *exporter) save(dir *store.Dir, next *state.Ledger, names *state.NameCac
 func (e *exporter) publish(report *state.Report) error {
 	render := func(to io.Writer) error {
 		return metrics.Render(to, report, metrics.Run{
-			Duration:  time.Since(e.start),
-			Version:   cmp.Or(version.Version, "devel"),
-			GoVersion: version.GoVersion,
-			Protocols: e.PerProtocol,
+			Duration: time.Since(e.start), Protocols: e.PerProtocol,
+			Version: cmp.Or(version.Version, "devel"), GoVersion: version.GoVersion,
 		})
 	}
 	if e.Output == settings.Stdout {
@@ -386,7 +320,12 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		return nil, scope, err
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
-	counter := e.flowCounter(last, begun, scope, instance)
+	if e.flows == nil {
+		if e.flows, err = e.paths().FlowFiles(instance).Load(last.FlowFileOf(begun)); err != nil {
+			e.log.Warn("what connections moved since the last run is lost", "err", err)
+		}
+	}
+	counter := last.FlowCounter(begun, scope, e.flows, e.Config)
 	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
 		return conntrack.Read(scope.Contains, held, counter)
 	})
@@ -396,11 +335,8 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 			return nil, last.Fault(state.NFTables) // it works as it did
 		}
 		return e.account(nftables.Plan{
-			Layout:     e.Accounting,
-			Interfaces: e.Interfaces,
-			Networks:   scope.Networks,
+			Layout: e.Accounting, Interfaces: e.Interfaces, Networks: scope.Networks, MaxClients: e.MaxClients,
 			Clients:    last.ClientsToCount(s.LAN, s.Conntrack, scope, e.Config),
-			MaxClients: e.MaxClients,
 			Owner:      nftables.Owner{ID: instance, Path: e.StateDir},
 			OwnerAlive: func(o nftables.Owner) bool { return store.InstanceAt(o.Path) == o.ID },
 			Last:       last.ReadingsOf(begun),
@@ -410,7 +346,8 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	if s.Instant, err = clock.Read(); err != nil {
 		return nil, scope, err
 	}
-	s.TakeFlows(counter, held, e.Accounting)
+	s.TakeFlows(counter, held)
+	e.flows = cmp.Or(s.FlowMemory, e.flows)
 	s.Names = collectFrom(&s, state.DHCP, func() (names []state.NameRecord, err error) {
 		names, e.files, err = dhcp.Read(e.Trusted(s.Instant), e.Leases, e.Hosts)
 		return names, err
@@ -436,23 +373,6 @@ func (e *exporter) readLAN() (*state.LAN, error) {
 	var peersErr error
 	lan.Peers, peersErr = wireguard.Read(lan.Interfaces)
 	return lan, errors.Join(err, peersErr)
-}
-
-// flowCounter returns what turns a dump of flows into traffic, nil where none of it
-// is counted by flows or is in a flowtable.
-func (e *exporter) flowCounter(last *state.Ledger, now state.Instant, scope state.Scope, instance string) *state.FlowCounter {
-	var before *state.FlowMemory
-	if last.Boot == now.Boot && last.FlowFile != 0 {
-		memory, err := e.paths().FlowFiles(instance).Load(last.FlowFile)
-		if err != nil {
-			e.log.Warn("what connections moved since the last run is lost", "err", err)
-		}
-		before = memory
-	}
-	if before == nil && e.Accounting != state.Flows && last.LastReadings.Flowtable == state.NoFlowtable {
-		return nil
-	}
-	return state.NewFlowCounter(scope, before, e.Accounting == state.Flows, last.Boot != now.Boot)
 }
 
 // account puts in place what counts, if the command may, and reads it.

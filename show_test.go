@@ -147,43 +147,56 @@ func TestShow(t *testing.T) {
 // TestShowBesideRuns looks again and again while runs save and publish.
 func TestShowBesideRuns(t *testing.T) {
 	t.Parallel()
-	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		i := install(t, r)
-		flow := lab.UDP(t, "udp4", r.Phone, r.Server)
-		i.run(t)
-		stop, done := make(chan bool), make(chan error)
-		go func() {
-			for {
-				select {
-				case <-stop:
-					done <- nil
-					return
-				default:
-				}
-				var stderr bytes.Buffer
-				if status := run(i.args(), io.Discard, &stderr); status != published || stderr.Len() > 0 {
-					<-stop
-					done <- errors.New(stderr.String())
-					return
-				}
-			}
-		}()
-		var sent, seen uint64
-		for range 20 {
-			sent += flow.Send(t, 10, 100)
-			clients, log := i.show(t)
-			if now := *clients["192.168.10.101"].TxBytes; now != sent || now < seen || log != "" {
-				t.Errorf("%d bytes were sent, show says %d, and %q", sent, now, log)
-			}
-		}
-		close(stop)
-		if err := <-done; err != nil {
-			t.Errorf("a run beside show: %v", err)
-		}
-		i.run(t).expect(t, series{
-			`client_traffic_bytes{direction="tx",ip="192.168.10.101",client="phone"}`: float64(sent),
-			"network_metrics_exporter_accounting_resets_total":                        0,
+	for _, layout := range []string{"--accounting=sets", flows} {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			lab.Run(t, func(t *testing.T, r *lab.Router) {
+				countFlows(t)
+				showBesideRuns(t, r, layout)
+			})
 		})
+	}
+}
+
+func showBesideRuns(t *testing.T, r *lab.Router, layout string) {
+	i := install(t, r)
+	flow := lab.UDP(t, "udp4", r.Phone, r.Server)
+	i.run(t, layout)
+	stop, done := make(chan bool), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			var stderr bytes.Buffer
+			if status := run(i.args(layout), io.Discard, &stderr); status != published || stderr.Len() > 0 {
+				<-stop
+				done <- errors.New(stderr.String())
+				return
+			}
+			if layout == flows {
+				time.Sleep(interval / 4) // what is known of flows is kept for one more run
+			}
+		}
+	}()
+	var sent, seen uint64
+	for range 20 {
+		sent += flow.Send(t, 10, 100)
+		clients, log := i.show(t)
+		if now := *clients["192.168.10.101"].TxBytes; now != sent || now < seen || log != "" {
+			t.Errorf("%d bytes were sent, show says %d, and %q", sent, now, log)
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Errorf("a run beside show: %v", err)
+	}
+	i.run(t, layout).expect(t, series{
+		`client_traffic_bytes{direction="tx",ip="192.168.10.101",client="phone"}`: float64(sent),
+		"network_metrics_exporter_accounting_resets_total":                        0,
 	})
 }
 

@@ -33,15 +33,26 @@ func TestSoak(t *testing.T) {
 		}
 		runs = n
 	}
+	for _, layout := range []string{"--accounting=sets", flows} {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			soak(t, layout, runs)
+		})
+	}
+}
+
+// soak is TestSoak with one layout.
+func soak(t *testing.T, layout string, runs int) {
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		countFlows(t)
 		firewall := lab.Command(t, "nft", "-s", "list", "ruleset")
 		i := install(t, r)
 		random := rand.New(rand.NewPCG(9, uint64(runs)))
 		hosts := guests(t, r)
-		flows := make(map[netip.Addr]*lab.Flow)
+		conversations := make(map[netip.Addr]*lab.Flow)
 		sent := make(map[netip.Addr][2]uint64) // rx and tx
 
-		i.process(t)                                          // from now on everything is counted
+		i.process(t, layout)                                  // from now on everything is counted
 		var quarters [4]struct{ memory, state, series int64 } // the largest of each quarter of the runs
 		for n := range runs {
 			host := hosts[random.IntN(len(hosts))]
@@ -49,15 +60,15 @@ func TestSoak(t *testing.T) {
 			if random.IntN(2) == 0 {
 				network, addr = "udp6", host.IPv6
 			}
-			if flows[addr] == nil {
-				flows[addr] = lab.UDP(t, network, host, r.Server)
+			if conversations[addr] == nil {
+				conversations[addr] = lab.UDP(t, network, host, r.Server)
 			}
 			moved := sent[addr]
-			moved[1] += flows[addr].Send(t, 1+random.IntN(20), random.IntN(1400))
-			moved[0] += flows[addr].Reply(t, random.IntN(20), random.IntN(1400))
+			moved[1] += conversations[addr].Send(t, 1+random.IntN(20), random.IntN(1400))
+			moved[0] += conversations[addr].Reply(t, random.IntN(20), random.IntN(1400))
 			sent[addr] = moved
 
-			memory := i.process(t)
+			memory := i.process(t, layout)
 			text, err := os.ReadFile(i.prom())
 			if err != nil {
 				t.Fatal(err)
@@ -79,13 +90,13 @@ func TestSoak(t *testing.T) {
 			switch random.IntN(30) {
 			case 0:
 				lab.Nft(t, "flush ruleset\n"+firewall)
-				i.process(t)
+				i.process(t, layout)
 			case 1:
 				lab.Nft(t, "delete table inet network_metrics")
-				i.process(t)
+				i.process(t, layout)
 			case 2:
 				lab.Nft(t, "flush chain inet network_metrics CLIENT_TRAFFIC\nflush set inet network_metrics client_tx")
-				i.process(t)
+				i.process(t, layout)
 			case 3:
 				lab.Command(t, "conntrack", "-F")
 			case 4:
@@ -132,9 +143,9 @@ func guests(t *testing.T, r *lab.Router) []*lab.Host {
 
 // process runs the program in a process of its own, which is to say nothing, and
 // gives the memory it took at most, in kB.
-func (i installation) process(t *testing.T) (memory int64) {
+func (i installation) process(t *testing.T, flags ...string) (memory int64) {
 	t.Helper()
-	memory, log := i.processLogging(t)
+	memory, log := i.processLogging(t, flags...)
 	if log != "" {
 		t.Fatalf("a good run said:\n%s", log)
 	}
@@ -144,12 +155,19 @@ func (i installation) process(t *testing.T) (memory int64) {
 // processLogging is process for when the program is to say something.
 func (i installation) processLogging(t *testing.T, flags ...string) (memory int64, log string) {
 	t.Helper()
+	return measureMemory(t, "/proc/self/exe", i.args(flags...))
+}
+
+// measureMemory runs a program and gives the memory that it took at most, in kB, and
+// what it said.
+func measureMemory(t *testing.T, program string, args []string) (memory int64, log string) {
+	t.Helper()
 	told, tell, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer told.Close()
-	cmd := exec.Command("/proc/self/exe", i.args(flags...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{program}, args...)...)
 	cmd.Env = append(os.Environ(), beProgram+"="+measured)
 	cmd.ExtraFiles = []*os.File{tell}
 	output, err := cmd.CombinedOutput()
@@ -163,13 +181,13 @@ func (i installation) processLogging(t *testing.T, flags ...string) (memory int6
 	return memory, string(output)
 }
 
-// measured, as the value of beProgram, has the program run by a small process that
+// measured, as the value of beProgram, has a program run by a small process that
 // tells on file 3 what memory it took at most, in kB: to the kernel, who starts a
 // program passes the memory on that it has itself.
 const measured = "measured"
 
 func measure() (status int) {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	cmd.Env = append(os.Environ(), beProgram+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {

@@ -24,10 +24,10 @@ let
     types.strMatching "[^[:space:]/:]{1,15}"
   );
   network =
-    described "network (first octets such as 192.168.10, or a CIDR such as 192.168.10.0/24 or fd00::/64)"
+    described "network (three octets such as 192.168.10, or a CIDR such as 192.168.10.0/24 or fd00::/64)"
       (
         types.strMatching (
-          "${octet}(\\.${octet}){0,2}"
+          "${octet}(\\.${octet}){2}"
           + "|${ipv4}/(3[0-2]|[12]?[0-9])"
           + "|${ipv6}/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
         )
@@ -65,16 +65,26 @@ let
       "--output=${metrics}"
       "--accounting=${cfg.accounting}"
       "--interval=${toString cfg.updateInterval}"
+      "--period-start=${toString cfg.periodStart}"
     ]
     ++ map (name: "--interface=${name}") cfg.interfaces
     ++ map (cidr: "--network=${cidr}") cfg.networks
-    ++ map (path: "--leases=${path}") cfg.leases
+    ++ map (path: "--leases=${path}") (cfg.leases ++ lib.optionals cfg.keaLeases keaFiles)
     # The first to name a client counts.
     ++ lib.optional (cfg.staticClients != { }) "--hosts=/etc/${staticClients}"
     ++ map (path: "--hosts=${path}") cfg.hosts
     ++ lib.optional cfg.reverseDns "--reverse-dns"
     ++ cfg.extraFlags;
-  run = more: utils.escapeSystemdExecArgs ([ (lib.getExe cfg.package) ] ++ flags ++ more);
+  run =
+    more:
+    utils.escapeSystemdExecArgs (
+      [
+        (lib.getExe cfg.package)
+        "sample"
+      ]
+      ++ flags
+      ++ more
+    );
 
   # Flags that extraFlags cannot have, and the option of each.
   ownFlags = {
@@ -88,6 +98,7 @@ let
     "--reverse-dns" = "reverseDns";
     "--no-reverse-dns" = "reverseDns";
     "--checkpoint-interval" = "checkpointInterval";
+    "--period-start" = "periodStart";
   };
   taken = lib.filter (flag: ownFlags ? ${flag}) (
     map (flag: lib.head (lib.splitString "=" flag)) cfg.extraFlags
@@ -116,6 +127,26 @@ let
   lanAddresses = lib.concatMap (
     name: map (a: a.address) (config.networking.interfaces.${name} or { }).ipv4.addresses or [ ]
   ) cfg.interfaces;
+
+  # Where Kea's servers keep their leases, of those that are enabled.
+  kea = config.services.kea;
+  keaFiles =
+    let
+      file = server: default: server.settings.lease-database.name or default;
+    in
+    lib.optional kea.dhcp4.enable (file kea.dhcp4 "/var/lib/kea/kea-leases4.csv")
+    ++ lib.optional kea.dhcp6.enable (file kea.dhcp6 "/var/lib/kea/kea-leases6.csv");
+
+  # What stands between the braces of each flowtable.
+  nftables = config.networking.nftables;
+  flowtables = lib.concatMap (part: lib.optional (lib.isList part) (lib.head part)) (
+    builtins.split "flowtable [^ {]+ *\\{(([^{}]*\\{[^{}]*})*[^{}]*)}" (
+      lib.concatStringsSep "\n" (
+        [ nftables.ruleset ] ++ map (table: table.content) (lib.attrValues nftables.tables)
+      )
+    )
+  );
+  isCounted = flowtable: lib.elem "counter" (lib.filter lib.isString (builtins.split "[[:space:];]+" flowtable));
 
   # Units of ../systemd as NixOS has them: each section an option, and what it has
   # options for in those.
@@ -167,6 +198,12 @@ let
       ]
       (
         { inherit (sandbox) Environment; }
+        // lib.optionalAttrs cfg.keaLeases (
+          lib.genAttrs [ "AmbientCapabilities" "CapabilityBoundingSet" ] (key: [
+            sandbox.${key}
+            "CAP_DAC_READ_SEARCH"
+          ])
+        )
         // lib.optionalAttrs (!served) { ReadWritePaths = [ directory ]; }
         // serviceConfig
       );
@@ -247,14 +284,25 @@ in
       type = types.enum [
         "sets"
         "rules"
+        "flows"
         "off"
       ];
       default = if cfg.enableNftablesIntegration then "sets" else "off";
       defaultText = literalExpression ''if enableNftablesIntegration then "sets" else "off"'';
       description = ''
         How bytes are counted: by sets in a table of its own (`sets`), by two rules
-        for each client in table `inet filter` (`rules`), or by what is there
-        already (`off`).
+        for each client in table `inet filter` (`rules`), by conntrack and sets
+        (`flows`, for routers with a flowtable; it sets the sysctl
+        `net.netfilter.nf_conntrack_acct`), or by what is there already (`off`).
+      '';
+    };
+
+    periodStart = mkOption {
+      type = types.ints.between 1 31;
+      default = 1;
+      description = ''
+        Day of the month on which a new period begins, at midnight local time; in
+        shorter months their last day.
       '';
     };
 
@@ -279,7 +327,7 @@ in
       type = network;
       default = "192.168.10";
       description = ''
-        The IPv4 network of the clients, if there is one: its first octets, or a CIDR.
+        The IPv4 network of the clients, if there is one: its three octets, or a CIDR.
       '';
     };
 
@@ -297,11 +345,22 @@ in
 
     leases = mkOption {
       type = types.listOf types.path;
-      default = [ "/var/lib/dnsmasq/dnsmasq.leases" ];
-      example = [ "/srv/kea/leases4.csv" ];
+      default = [ ];
+      example = [ "/srv/dnsmasq/dnsmasq.leases" ];
       description = ''
-        Lease files, of dnsmasq or Kea, from which clients get their names. The user
-        network-metrics-exporter has to be able to read them.
+        Lease files from which clients get their names; none for those of the usual
+        DHCP servers where they usually are. The user network-metrics-exporter has to
+        be able to read them.
+      '';
+    };
+
+    keaLeases = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether to read the leases of `services.kea`, which NixOS keeps from everybody
+        but Kea: the program then gets the capability CAP_DAC_READ_SEARCH, to read any
+        file.
       '';
     };
 
@@ -396,7 +455,18 @@ in
     }) taken;
 
     warnings =
-      lib.optional (served && cfg.openFirewall && !config.networking.firewall.enable) ''
+      lib.optional (cfg.accounting == "flows" && !lib.all isCounted flowtables) ''
+        ${option "accounting"} is "flows", but networking.nftables has a flowtable without `counter;`: what it
+        forwards is not counted. Add `counter;` to the flowtable.
+      ''
+      ++ lib.optional (lib.elem cfg.accounting [ "sets" "rules" ] && flowtables != [ ]) ''
+        networking.nftables has a flowtable, whose packets ${option "accounting"} = "${cfg.accounting}" does not
+        see: set it to "flows".
+      ''
+      ++ lib.optional (cfg.keaLeases && keaFiles == [ ]) ''
+        ${option "keaLeases"} is true, but neither services.kea.dhcp4 nor services.kea.dhcp6 is enabled.
+      ''
+      ++ lib.optional (served && cfg.openFirewall && !config.networking.firewall.enable) ''
         ${option "openFirewall"} opens nothing, as networking.firewall.enable is false: let your own
         ruleset accept TCP port ${toString cfg.port} on ${toString cfg.interfaces}, and on no other interface.
       ''
@@ -424,6 +494,12 @@ in
             ${option "networkPrefix"} is ${cfg.networkPrefix}, where the LAN interfaces have no address: nobody
             will be a client. Set ${option "networks"} to [ ] for the networks that they are in.
           '';
+
+    # Without the module there is no such sysctl at boot.
+    boot.kernelModules = lib.optional (cfg.accounting == "flows") "nf_conntrack";
+    boot.kernel.sysctl = lib.mkIf (cfg.accounting == "flows") {
+      "net.netfilter.nf_conntrack_acct" = lib.mkDefault 1;
+    };
 
     users.users.${program} = {
       description = "network-metrics-exporter";

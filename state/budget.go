@@ -17,10 +17,13 @@ const maxFlowsAge = 8 * time.Second
 //
 // What one run counted holds for the next ones of the same boot, whoever starts
 // them, for as long as clients are looked for in the same networks. A change of
-// the budget or the interval takes effect at once. A source that failed left no
-// counts: it is asked again.
+// the budget, the interval or the layout takes effect at once. A source that failed
+// left no counts: it is asked again.
 func (l *Ledger) HeldFlows(now Instant, scope Scope, cfg Config) *TrackedFlows {
 	f := l.Flows
+	if (l.LastReadings.Layout == Flows) != (cfg.Accounting == Flows) {
+		return nil // what flows moved counts for the last time, or from now on
+	}
 	if f == nil || l.Boot != now.Boot || now.Uptime < f.Uptime || !slices.Equal(l.Networks, scope.Networks) {
 		return nil
 	}

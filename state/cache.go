@@ -52,10 +52,10 @@ func (c *NameCache) all() map[DeviceID]CachedName {
 
 // find returns the name that is remembered for a device at an address: its own,
 // or else the one that belongs to the address. elsewhere tells that the device is
-// present at another IPv4 address: then no IPv4 address is known to be the one that
-// the name was given for.
-func (c *NameCache) find(id DeviceID, addr netip.Addr, elsewhere bool) (CachedName, bool) {
-	if n, ok := c.all()[id]; ok && (!elsewhere || addr.Is6()) {
+// present at another IPv4 address: then no IPv4 address has it but the one where it
+// was last, and that only while it is away.
+func (c *NameCache) find(id DeviceID, addr netip.Addr, present, elsewhere bool) (CachedName, bool) {
+	if n, ok := c.all()[id]; ok && (!elsewhere || addr.Is6() || n.Addr == addr && !present) {
 		return n, true
 	}
 	n, ok := c.all()[DeviceID{Addr: addr}]

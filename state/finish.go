@@ -76,7 +76,7 @@ func (c *comparison) nameClient(client *Client, o *observation) (string, NameSou
 	if o.online && client.Addr.Is4() {
 		others--
 	}
-	cached, ok := c.names.find(client.Device, client.Addr, others > 0)
+	cached, ok := c.names.find(client.Device, client.Addr, o.online, others > 0)
 	switch {
 	case !ok:
 		return Unknown, FromNone

@@ -44,7 +44,7 @@ type FlowMemory struct {
 // FlowCounter turns what dumps of conntrack show into what clients moved.
 type FlowCounter struct {
 	scope    Scope
-	counting bool
+	counting bool // the layout is Flows
 	fromZero bool
 	before   FlowMemory
 
@@ -56,11 +56,38 @@ type FlowCounter struct {
 	without bool // a flow of a client has no counters
 }
 
+// FlowFileOf returns the file with what is remembered of flows at a moment, 0 if
+// there is none.
+func (l *Ledger) FlowFileOf(now Instant) uint64 {
+	if l.Boot != now.Boot {
+		return 0
+	}
+	return l.FlowFile
+}
+
+// FlowCounter returns what the dump of a moment goes to, nil if it is not looked at
+// for traffic: no flow counts and none is in a flowtable, or the router's addresses
+// are not known, and so not which flows are its own. Before is what the file of
+// FlowFileOf holds.
+func (l *Ledger) FlowCounter(now Instant, scope Scope, before *FlowMemory, cfg Config) *FlowCounter {
+	counting := cfg.Accounting == Flows
+	needed := before != nil || counting || l.LastReadings.Flowtable != NoFlowtable
+	if !needed || !scope.knowsRouter {
+		return nil
+	}
+	if before != nil && l.LastReadings.Layout != Flows {
+		// A run without a dump left that layout: other counters count since.
+		before.Counting = false
+	}
+	return NewFlowCounter(scope, before, counting, l.Boot != now.Boot)
+}
+
 // NewFlowCounter returns one for a dump. Before is what the last dump of this boot
 // left, nil if there was none.
 //
 // Counting says whether the layout is Flows; else only flows in flowtables are
-// remembered, to tell which of them still move. What a flow shows at first sight
+// remembered, to tell which of them still move, and what flows moved counts once
+// more if it was the layout at the last dump. What a flow shows at first sight
 // is traffic if the last dump would have shown it, and so it began since then; or
 // if anew, where no earlier run can have counted it: there is no ledger, or it is
 // of another boot. Else it is a base.
@@ -99,7 +126,7 @@ func (c *FlowCounter) Observe(f *FlowReading) (stalled bool) {
 		c.without = c.without || c.counting && c.forwards(f) && c.isClients(f)
 		return false
 	case known:
-	case !c.counting && !f.Offloaded:
+	case !c.counts() && !f.Offloaded:
 		return false
 	default:
 		i = len(c.records)
@@ -124,11 +151,15 @@ func (c *FlowCounter) Observe(f *FlowReading) (stalled bool) {
 	r.Offloaded = f.Offloaded
 	r.Traffic = f.Traffic
 	// What came before this layout was counted by another one.
-	if moved && c.counting && (c.before.Counting || i >= len(c.before.Records)) {
+	if moved && c.counts() && (c.before.Counting || i >= len(c.before.Records)) {
 		c.add(f, delta)
 	}
 	return r.Left && !moved
 }
+
+// counts reports whether what flows moved is traffic: in the layout Flows, and in the
+// first dump after it.
+func (c *FlowCounter) counts() bool { return c.counting || c.before.Counting }
 
 // MissingCounters reports whether flows of clients lack counters, and whether all
 // do, so that the layout Flows counts nothing of them.

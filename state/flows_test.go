@@ -250,17 +250,23 @@ func TestFlowCounter(t *testing.T) {
 	}
 }
 
-// In other layouts only flows in flowtables are remembered, and none counts.
+// In other layouts only flows in flowtables are remembered, and none counts but in
+// the first dump after the layout Flows.
 func TestFlowCounterOfOtherLayouts(t *testing.T) {
-	for _, before := range []*FlowMemory{nil, {Counting: true, Records: []FlowRecord{{Key: 1}, {Key: 2}, {Key: 3, Offloaded: true}}}} {
+	memories := []*FlowMemory{nil, {Counting: true, Records: []FlowRecord{{Key: 1}, {Key: 2, Traffic: reading(2, 60, 100).Traffic}, {Key: 3, Offloaded: true}}}}
+	for _, before := range memories {
 		c := NewFlowCounter(flowScope(), before, false, true)
 		first := dumpOf{flows: []FlowReading{reading(1, 100, 200), offloaded(reading(2, 100, 200)), uncounted(reading(4, 0, 0))}}
 		if stalled := first.observe(c); stalled != nil {
 			t.Errorf("stalled: %v", stalled)
 		}
 		traffic, memory := c.Finish()
-		if len(traffic) != 0 || memory.Counting {
-			t.Errorf("traffic %v, counting %t", traffic, memory.Counting)
+		var moved uint64
+		for _, f := range traffic {
+			moved += f.All[Rx].Bytes + f.All[Tx].Bytes
+		}
+		if last := before != nil; memory.Counting || moved > 0 != last || last && moved != (100+200)+(40+100) {
+			t.Errorf("%d bytes of traffic, counting %t", moved, memory.Counting)
 		}
 		if some, all := c.MissingCounters(); some || all {
 			t.Errorf("missing counters: %t, %t", some, all)
@@ -305,6 +311,30 @@ func TestMissingCounters(t *testing.T) {
 				t.Errorf("some %t, all %t, want %t, %t", some, all, tc.some, tc.all)
 			}
 		})
+	}
+}
+
+// A dump is looked at for traffic only where that is needed and can be told.
+func TestFlowCounterIsNeeded(t *testing.T) {
+	now := Instant{Boot: "b"}
+	offloading := Accounting{Flowtable: CountedFlowtable}
+	for _, test := range []struct {
+		name   string
+		layout Layout
+		last   Ledger
+		scope  Scope
+		before *FlowMemory
+		want   bool
+	}{
+		{"sets", Sets, Ledger{}, flowScope(), nil, false},
+		{"flows", Flows, Ledger{}, flowScope(), nil, true},
+		{"a flowtable", Sets, Ledger{LastReadings: offloading}, flowScope(), nil, true},
+		{"flows before", Sets, Ledger{}, flowScope(), &FlowMemory{Counting: true}, true},
+		{"the router's addresses are not known", Flows, Ledger{}, NewScope(nil, nil, flowScope().Networks), &FlowMemory{Counting: true}, false},
+	} {
+		if got := test.last.FlowCounter(now, test.scope, test.before, Config{Accounting: test.layout}); (got != nil) != test.want {
+			t.Errorf("%s: a counter: %v, want %v", test.name, got != nil, test.want)
+		}
 	}
 }
 

@@ -79,14 +79,17 @@ func (l *LAN) AddrsOn(interfaces []string) []InterfaceAddr {
 // Scope tells which addresses can be clients.
 type Scope struct {
 	Networks []netip.Prefix // sorted; none lies inside another one
-	never    []netip.Addr   // addresses in Networks that no client can have, sorted
+	never    []netip.Addr   // addresses that no client can have, sorted
+	// knowsRouter: never has the router's addresses.
+	knowsRouter bool
 }
 
 // NewScope returns the clients' networks: for each family those given, else those
 // that the LAN interfaces have now, else those that they last had, so that an
 // interface that is away for a moment takes nobody with it. lan may be nil.
 func NewScope(given []netip.Prefix, lan *LAN, last []netip.Prefix) Scope {
-	if lan == nil {
+	knowsRouter := lan != nil
+	if !knowsRouter {
 		lan = &LAN{}
 	}
 	var configured []netip.Prefix
@@ -108,7 +111,7 @@ func NewScope(given []netip.Prefix, lan *LAN, last []netip.Prefix) Scope {
 			}
 		}
 	}
-	s := Scope{Networks: Outermost(networks)}
+	s := Scope{Networks: Outermost(networks), knowsRouter: knowsRouter}
 	for _, p := range networks {
 		s.exclude(p)
 	}

@@ -68,6 +68,8 @@ func TestNames(t *testing.T) {
 			want: map[netip.Addr]told{elsewhere: {"lea", FromCache}, laptop: nobody}},
 		{name: "a device at two IPv4 addresses", before: []CachedName{lea}, steps: one([]NeighborEntry{at(elsewhere, laptopMAC), at(laptop, laptopMAC), at(laptop6, laptopMAC)}),
 			want: map[netip.Addr]told{elsewhere: nobody, laptop: nobody, laptop6: {"lea", FromCache}}},
+		{name: "a device that moves", before: []CachedName{lea}, steps: []step{{lan: []NeighborEntry{at(laptop, laptopMAC)}}, {at: 2, lan: []NeighborEntry{at(elsewhere, laptopMAC)}}, {at: 1000, lan: []NeighborEntry{at(elsewhere, laptopMAC)}}},
+			want: map[netip.Addr]told{elsewhere: {"lea", FromCache}, laptop: {"lea", FromCache}}},
 		{name: "an address that passes to another device", before: []CachedName{lea},
 			steps: []step{{lan: []NeighborEntry{at(laptop, laptopMAC)}}, {at: 2, lan: []NeighborEntry{at(laptop, phoneMAC)}}},
 			want:  map[netip.Addr]told{laptop: nobody}},

@@ -73,15 +73,14 @@ type NameRecord struct {
 
 // TakeFlows puts what conntrack counted into the sample. held are the counts that
 // this run did not make itself, counter is what its dump went to, nil if there was
-// none. In the layout Flows either all counters count or none: what one source gave
-// without the other is left for the next run.
-func (s *Sample) TakeFlows(counter *FlowCounter, held *TrackedFlows, layout Layout) {
+// none. Without the other counters what flows moved is left for the next run: either
+// all count or none.
+func (s *Sample) TakeFlows(counter *FlowCounter, held *TrackedFlows) {
 	if s.Conntrack == nil || held != nil {
 		return
 	}
 	s.Conntrack.Uptime = s.Uptime
-	if counter == nil || layout == Flows && s.Accounting == nil {
-		return
+	if counter != nil && s.Accounting != nil {
+		s.Conntrack.Traffic, s.FlowMemory = counter.Finish()
 	}
-	s.Conntrack.Traffic, s.FlowMemory = counter.Finish()
 }

@@ -8,15 +8,15 @@ import (
 
 // selectSeries decides which clients and which devices have series of their own:
 // all of them, or Config.MaxClients of each. Who is present comes before who is
-// away, then who moved most; who has a series keeps it unless another one moved
-// a tenth more. A run that has to go on from less than the last ledger changes
+// away, suspects last of either, then who moved most; who has a series keeps it
+// unless another one moved a tenth more. A run that has to go on from less than the last ledger changes
 // nothing of that, as what the last run added is about to be added again.
 func (c *comparison) selectSeries() {
 	frozen := c.last.Recovered && slices.ContainsFunc(c.last.Clients, func(c Client) bool { return !c.HasSeries })
 	clients := make([]candidate, len(c.next.Clients))
 	for i := range clients {
 		client, o := &c.next.Clients[i], &c.observations[i]
-		clients[i] = newCandidate(&client.HasSeries, o.online, client.OtherBytes, &client.CounterState, o.delta)
+		clients[i] = newCandidate(&client.HasSeries, o.online, client.isSuspect(), client.OtherBytes, &client.CounterState, o.delta)
 	}
 	changed := selectCandidates(clients, c.cfg.MaxClients, frozen)
 
@@ -27,7 +27,7 @@ func (c *comparison) selectSeries() {
 			device.HasSeries = false
 			continue
 		}
-		devices = append(devices, newCandidate(&device.HasSeries, d.online, device.OtherBytes, &device.CounterState, d.delta))
+		devices = append(devices, newCandidate(&device.HasSeries, d.online, device.isSuspect(), device.OtherBytes, &device.CounterState, d.delta))
 	}
 	c.reselected = selectCandidates(devices, c.cfg.MaxClients, frozen) || changed
 }
@@ -41,10 +41,11 @@ func (l *Ledger) isForgotten(d *Device, cfg Config) bool {
 type candidate struct {
 	hasSeries *bool
 	online    bool
+	suspect   bool
 	moved     uint64 // bytes of both directions, ever; a tenth more for who has a series
 }
 
-func newCandidate(hasSeries *bool, online bool, other uint64, s *CounterState, delta [2]Traffic) candidate {
+func newCandidate(hasSeries *bool, online, suspect bool, other uint64, s *CounterState, delta [2]Traffic) candidate {
 	moved := other
 	for d := range delta {
 		moved = plus(moved, plus(s.Total[d].Bytes, delta[d].Bytes))
@@ -52,7 +53,7 @@ func newCandidate(hasSeries *bool, online bool, other uint64, s *CounterState, d
 	if *hasSeries {
 		moved = plus(moved, moved/10)
 	}
-	return candidate{hasSeries, online, moved}
+	return candidate{hasSeries, online, suspect, moved}
 }
 
 // selectCandidates gives series to the first most, in the order of their rank, or
@@ -60,7 +61,7 @@ func newCandidate(hasSeries *bool, online bool, other uint64, s *CounterState, d
 func selectCandidates(all []candidate, most int, frozen bool) (changed bool) {
 	if len(all) > most {
 		slices.SortStableFunc(all, func(a, b candidate) int {
-			return cmp.Or(compareBool(b.online, a.online), cmp.Compare(b.moved, a.moved))
+			return cmp.Or(compareBool(b.online, a.online), compareBool(a.suspect, b.suspect), cmp.Compare(b.moved, a.moved))
 		})
 	}
 	for i, c := range all {

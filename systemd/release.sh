@@ -43,6 +43,7 @@ go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}
 		printf '\n%s %s\n\n' "$module" "$release"
 		cat "$source"/LICENSE* "$source"/NOTICE* 2>/dev/null || true
 	done >"$work/libraries"
+settle "$work"
 
 # package ARCHITECTURE FORMAT: packs $work/root.
 package() {

@@ -23,7 +23,7 @@ const (
 type File struct {
 	Kind    Kind
 	Path    string
-	Given   bool   // by a flag; else it is a default one, which need not exist
+	Given   bool   // by a flag alone; else it is a default one, which need not exist
 	Format  string // what it is written in, such as "Kea"; empty: not known
 	Records int    // entries that count
 	// Err is nil if the whole file was read. It satisfies
@@ -59,12 +59,11 @@ func Read(now state.Instant, leases, hosts []string) ([]state.NameRecord, []File
 		files   []File
 	)
 	read := func(kind Kind, paths, defaults []string, read func(*File) []state.NameRecord) {
-		given := len(paths) > 0
-		if !given {
+		if len(paths) == 0 {
 			paths = expand(defaults)
 		}
 		for _, path := range paths {
-			f := File{Kind: kind, Path: path, Given: given}
+			f := File{Kind: kind, Path: path, Given: !isAnyOf(path, defaults)}
 			got := read(&f)
 			f.Records = len(got)
 			records, files = append(records, got...), append(files, f)
@@ -87,6 +86,14 @@ func expand(paths []string) []string {
 		expanded = append(expanded, matches...)
 	}
 	return expanded
+}
+
+// isAnyOf reports whether a path is one of those that expand was given.
+func isAnyOf(path string, paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool {
+		prefix, isPattern := strings.CutSuffix(p, "*")
+		return p == path || isPattern && strings.HasPrefix(path, prefix)
+	})
 }
 
 // failures joins the errors of files. That a default file does not exist is none. A

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,5 +171,29 @@ func benchmark(b *testing.B, f format, head, entry, tail string) {
 		if err != nil || len(records) < 10000 {
 			b.Fatal(len(records), err)
 		}
+	}
+}
+
+// TestDocumentedFiles compares the table of lease files in the manual with those that
+// are read by default.
+func TestDocumentedFiles(t *testing.T) {
+	const path = "../../docs/names.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "\n| server | files |\n")
+	if !ok {
+		t.Fatalf("%s has no table of servers", path)
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	var documented []string
+	for _, match := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(table, -1) {
+		documented = append(documented, match[1])
+	}
+	read := slices.Sorted(slices.Values(defaultLeases))
+	slices.Sort(documented)
+	if diff := cmp.Diff(read, documented); diff != "" {
+		t.Errorf("lease files (-read +%s):\n%s", path, diff)
 	}
 }

@@ -72,7 +72,7 @@ func (m Machine) faultCure() string {
 	if m.Config.Accounting == state.Off {
 		return m.host.setting("accounting", "sets") + ", or rules in chain " + rulesChain
 	}
-	return "rename or delete what stands in the way, or " + m.host.setting("accounting", "off")
+	return "rename or delete the object named, or " + m.host.setting("accounting", "off")
 }
 
 // laterChains looks for firewalls that come after the sets: what they drop was
@@ -169,7 +169,7 @@ func (m Machine) rules() []Finding {
 	if m.usesSets() {
 		cure = m.host.setting("accounting", "rules") + ", or delete them"
 	}
-	return []Finding{warn(name, cure, "rules that count nobody: %s", strings.Join(texts, "; "))}
+	return []Finding{warn(name, cure, "rules that count no client: %s", strings.Join(texts, "; "))}
 }
 
 // longestGap is the time between two runs in which no TCP connection can end and be

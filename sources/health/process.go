@@ -126,7 +126,7 @@ func numbers(text string) (ns []uint32) {
 func (m Machine) resetters() []Finding {
 	const name = "nlbwmon"
 	for _, p := range m.named(resetters...) {
-		return []Finding{warn(name, "systemctl disable --now nlbwmon, or let it be",
+		return []Finding{warn(name, "systemctl disable --now nlbwmon",
 			"nlbwmon (process %d) zeroes the counters of conntrack, under every other program that reads them", p.pid)}
 	}
 	return []Finding{ok(name, "nothing zeroes the counters of conntrack")}

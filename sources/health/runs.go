@@ -20,7 +20,7 @@ func (m Machine) sample() []Finding {
 	age := m.Sample.Uptime - m.Last.Uptime
 	switch {
 	case m.LastErr != nil:
-		return []Finding{fail(name, "let it be read, or run the program once, which puts a damaged one aside", "%v", m.LastErr)}
+		return []Finding{fail(name, "make the file readable; if it is damaged, the next run keeps it aside and goes on without it", "%v", m.LastErr)}
 	case m.Last.Boot == "":
 		return []Finding{fail(name, cure, "none was ever taken")}
 	case m.Last.Boot != m.Sample.Boot || age < 0:

@@ -3,11 +3,28 @@ package health
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"network-metrics-exporter/state"
 )
+
+// Report prints findings, and returns an error if any of them is a Fail.
+func Report(w io.Writer, findings []Finding, asJSON, color bool) error {
+	write := func() error { return Write(w, findings, color) }
+	if asJSON {
+		write = func() error { return WriteJSON(w, findings) }
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(findings, func(f Finding) bool { return f.Status == Fail }) {
+		return errors.New("an examination failed")
+	}
+	return nil
+}
 
 // Write prints findings for people, a line each.
 func Write(w io.Writer, findings []Finding, color bool) error {

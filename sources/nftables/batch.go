@@ -73,7 +73,7 @@ func (b *batch) commit(k kernel, generation uint32) (uint32, error) {
 		case errors.Is(err, unix.ERESTART):
 			return 0, errOvertaken
 		case errors.Is(err, unix.EBUSY):
-			return 0, fmt.Errorf("change nftables: %w: rules of somebody else use what is to be taken away (nft list table inet %s)", err, ownTable)
+			return 0, fmt.Errorf("change nftables: %w: rules that this program did not make use its sets or chains: delete them (nft list table inet %s)", err, ownTable)
 		case errors.Is(err, unix.EOPNOTSUPP):
 			return 0, fmt.Errorf("change nftables: %w (the sets need Linux 5.4: choose --accounting=rules)", err)
 		case err != nil:

@@ -1,10 +1,7 @@
 package nftables
 
 import (
-	"encoding/binary"
 	"fmt"
-	"net"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,7 +9,6 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
 	"network-metrics-exporter/testdata/lab"
@@ -28,18 +24,6 @@ const witness = `
 			type filter hook forward priority 301
 			iifname "br-lan" counter name tx
 			oifname "br-lan" counter name rx
-		}
-	}`
-
-// endOfFlood drops what a flood consists of behind all that counts: the namespaces
-// of a machine share the size of one neighbour table, which is not to be filled
-// under other tests.
-const endOfFlood = `
-	table inet late {
-		chain forward {
-			type filter hook forward priority 302
-			icmpv6 type echo-request drop
-			udp dport 9 drop
 		}
 	}`
 
@@ -67,82 +51,17 @@ func moved(counters []state.Counter) (sum [2]state.Traffic) {
 	return sum
 }
 
-// pingAll has a host ping the first n addresses of a /64 but for those of the lab.
-func pingAll(t *testing.T, from *lab.Host, network string, n int) {
-	t.Helper()
-	base := netip.MustParseAddr(network).As16()
-	err := from.Do(func() error {
-		conn, err := net.ListenPacket("ip6:ipv6-icmp", "::")
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		for i := range n {
-			binary.BigEndian.PutUint32(base[10:], uint32(i+1))
-			// Echo request; the kernel fills in the checksum.
-			_, err := conn.WriteTo([]byte{128, 0, 0, 0, 0, 1, byte(i >> 8), byte(i)}, &net.IPAddr{IP: base[:]})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// spoof has a host send one packet from each of n addresses of a /64 that nobody
-// has, by way of the router's link-layer address.
-func spoof(t *testing.T, from *lab.Host, router net.HardwareAddr, network string, n int, to netip.Addr) {
-	t.Helper()
-	source, destination := netip.MustParseAddr(network).As16(), to.As16()
-	const payload = 8 // of UDP, whose checksum nobody looks at on the way
-	frame := slices.Concat(router, from.MAC, []byte{0x86, 0xdd, 0x60, 0, 0, 0, 0, payload, unix.IPPROTO_UDP, 64},
-		source[:], destination[:], []byte{0, 9, 0, 9, 0, payload, 0xff, 0xff})
-	err := from.Do(func() error {
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		link, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
-		}
-		for i := range n {
-			binary.BigEndian.PutUint32(frame[14+8+10:], uint32(i+1))
-			if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func routerMAC(t *testing.T) net.HardwareAddr {
-	t.Helper()
-	link, err := net.InterfaceByName("br-lan")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return link.HardwareAddr
-}
-
 // A stranger who pings every address of the LAN makes no element. Every byte is in
 // one counter, and who comes afterwards counts from the first packet.
 func TestFloodFromOutside(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, "insert rule inet filter forward icmpv6 type echo-request accept"+witness+endOfFlood)
+		lab.Nft(t, "insert rule inet filter forward icmpv6 type echo-request accept"+witness+lab.EndOfFlood)
 		p := plan(state.Sets)
 		p.Clients = nil
 		mustAccount(t, p)
 		want := converse(t, r.Server, r.Laptop)
-		pingAll(t, r.Server, "fd00:10::", 66_000)
+		lab.PingAll(t, r.Server, "fd00:10::", 66_000)
 		a := mustAccount(t, p)
 		if diff := gocmp.Diff(want, counted(a), alike); diff != "" {
 			t.Errorf("counters (-want +got):\n%s", diff)
@@ -169,11 +88,11 @@ func TestFloodFromOutside(t *testing.T) {
 func TestFloodFromInside(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, witness+endOfFlood)
+		lab.Nft(t, witness+lab.EndOfFlood)
 		p := plan(state.Sets)
 		p.Clients, p.MaxClients = p.Clients[:2], 64 // the laptop
 		mustAccount(t, p)
-		spoof(t, r.Printer, routerMAC(t), "fd00:10::", 60_000, r.Server.IPv6)
+		lab.Spoof(t, r.Printer, "fd00:10::", 60_000, r.Server.IPv6)
 		want := converse(t, r.Server, r.Laptop)
 		late := converse(t, r.Server, r.Phone)
 		a := mustAccount(t, p)

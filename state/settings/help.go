@@ -60,7 +60,7 @@ func Help(command Command) string {
 	wrap(&b, "      --version", helpIndent, "Print the version.")
 	writeFlags(&b, func(f *flag) bool { return f.commands == nil })
 	b.WriteString("\n")
-	wrap(&b, "", 0, "Flags that are not given are taken from the environment, and before that, by every command but sample, from the last sample. If a flag that has one value is given twice, the last one counts.")
+	wrap(&b, "", 0, "A flag that is not given has the value that it had in the last sample (sample itself does not look there), else that of its environment variable, else its default. If a flag with one value is given twice, the last one counts.")
 	b.WriteString("\nExit status:\n" +
 		"  0  the file was replaced, even if a source failed: the file says so\n" +
 		"  1  nothing was published or shown, or check found a failure\n" +

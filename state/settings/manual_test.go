@@ -54,7 +54,7 @@ func manualCommands() string {
 // manualOptions is a section of the man page.
 func manualOptions() string {
 	var b strings.Builder
-	b.WriteString(roff("Options that are not given are taken from the environment, and before that, by every command but sample, from the last sample. If an option that has one value is given twice, the last one counts.") + "\n")
+	b.WriteString(roff("An option that is not given has the value that it had in the last sample (sample itself does not look there), else that of its environment variable, else its default. If an option with one value is given twice, the last one counts.") + "\n")
 	b.WriteString(".TP\n.BR \\-h ,\\  \\-\\-help\nPrint a help, or that of a command.\n.TP\n.B \\-\\-version\nPrint the version.\n")
 	for i := range flags {
 		f := &flags[i]

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,22 @@ func Parse(args []string, getenv func(string) string, workDir string) (*Settings
 	s.workDir, s.commandLine, s.environment = workDir, line.flags, environment
 	s.Explicit = lasting(line.flags, slices.Concat(environment, others))
 	return s, nil
+}
+
+// Directories returns the directories that a sample puts files in, each with the
+// flag that says so.
+func (s *Settings) Directories() map[string]string {
+	flags := map[string]string{s.StateDir: "--state-dir=" + s.StateDir}
+	if s.CheckpointInterval > 0 {
+		flags[s.RuntimeDir] = fmt.Sprint("--checkpoint-interval=", s.CheckpointInterval)
+	}
+	if s.Accounting == state.Flows {
+		flags[s.RuntimeDir] = fmt.Sprint("--accounting=", s.Accounting)
+	}
+	if s.Output != Stdout {
+		flags[filepath.Dir(s.Output)] = "--output=" + s.Output
+	}
+	return flags
 }
 
 // runtimeDir returns the directory that systemd made for the service, of which

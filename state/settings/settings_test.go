@@ -290,12 +290,12 @@ func TestBadValues(t *testing.T) {
 		{"--network=fd00", "a CIDR"},
 		{"--network=::ffff:192.168.10.0/120", "a CIDR"},
 		{"--network=fe80::1%br-lan/64", "a CIDR"},
-		{"--interface=a/b", "a name of an interface"},
-		{"--interface=sixteen-letters.", "a name of an interface"},
-		{"--interface=sixteen-letters.*", "a name of an interface"},
-		{"--interface=*", "a name of an interface"},
-		{"--interface=.", "a name of an interface"},
-		{"--interface=a:b", "a name of an interface"},
+		{"--interface=a/b", "an interface name"},
+		{"--interface=sixteen-letters.", "an interface name"},
+		{"--interface=sixteen-letters.*", "an interface name"},
+		{"--interface=*", "an interface name"},
+		{"--interface=.", "an interface name"},
+		{"--interface=a:b", "an interface name"},
 		{"--online-window=5", "a duration such as 5m"},
 		{"--online-window=-5m", "a duration"},
 		{"--forget-after=week", "a duration such as 168h"},
@@ -342,7 +342,7 @@ func TestBadWords(t *testing.T) {
 	}{
 		{[]string{""}, `"": want one of the commands`},
 		{[]string{"--wait", "a\nb"}, `a\nb: want one of the commands`},
-		{[]string{"--interface=br\xfflan"}, `--interface=br\xfflan: want a name`},
+		{[]string{"--interface=br\xfflan"}, `--interface=br\xfflan: want an interface name`},
 		{[]string{"--interval=\x1b[31m"}, `--interval=\x1b[31m: want a number`},
 		{[]string{"--\x1b[31m"}, `--\x1b[31m: unknown flag`},
 		{[]string{"show", "check"}, "check: want one command, and show is one"},
@@ -363,7 +363,7 @@ func TestBadVariables(t *testing.T) {
 	for _, test := range []struct{ variable, want string }{
 		{"UPDATE_INTERVAL=abc", "UPDATE_INTERVAL=abc: want a number of seconds from 0.1 to 86400"},
 		{"NETWORK_PREFIX=192.168.10 10", "NETWORK_PREFIX=10: want a CIDR"},
-		{"TRAFFIC_INTERFACE=br-lan a/b", "TRAFFIC_INTERFACE=a/b: want a name of an interface"},
+		{"TRAFFIC_INTERFACE=br-lan a/b", "TRAFFIC_INTERFACE=a/b: want an interface name"},
 	} {
 		for _, command := range []string{"sample", "show", "check", "teardown"} {
 			refused(t, []string{command}, test.variable, test.want)

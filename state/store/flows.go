@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,11 +39,7 @@ const maxFlows = 128 << 20
 // FlowFiles is where what is remembered of single flows is kept: the beginning of a
 // path in the runtime directory, which ends with the boot as the flows do. What
 // follows is the ID of a file, which the ledger has of the one that belongs to it.
-// So a run that ends at any moment leaves a ledger and the flows that go with it:
-//
-//	id, err := files.Save(memory) // under a new name
-//	ledger.FlowFile = id          // and then the ledger is saved
-//	files.Remove(id)              // all others
+// So a run that ends at any moment leaves a ledger and the flows that go with it.
 type FlowFiles string
 
 // FlowFiles returns where an installation keeps what is remembered of single flows.
@@ -53,9 +50,12 @@ func (p Paths) FlowFiles(instance string) FlowFiles {
 // path returns that of the file with an ID.
 func (f FlowFiles) path(id uint64) string { return fmt.Sprintf("%s%016x", string(f), id) }
 
-// Load reads the file with that ID. The error is fs.ErrNotExist underneath if there
-// is none.
+// Load reads the file with that ID; nil if that is 0. The error is fs.ErrNotExist
+// underneath if there is none.
 func (f FlowFiles) Load(id uint64) (*state.FlowMemory, error) {
+	if id == 0 {
+		return nil, nil
+	}
 	data, err := read(f.path(id), maxFlows)
 	var m *state.FlowMemory
 	if err == nil {
@@ -89,9 +89,9 @@ func (f FlowFiles) Save(m *state.FlowMemory) (id uint64, err error) {
 	return id, nil
 }
 
-// Remove removes all files but the one with that ID. What cannot be removed harms
+// Remove removes all files but those with these IDs. What cannot be removed harms
 // nobody.
-func (f FlowFiles) Remove(keep uint64) {
+func (f FlowFiles) Remove(keep ...uint64) {
 	dir, prefix := filepath.Split(string(f))
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {
@@ -100,10 +100,23 @@ func (f FlowFiles) Remove(keep uint64) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		id, ours := strings.CutPrefix(e.Name(), prefix)
-		if ours && len(id) == 16 && strings.Trim(id, "0123456789abcdef") == "" && e.Type().IsRegular() && path != filepath.Clean(f.path(keep)) {
+		if !ours || len(id) != 16 || strings.Trim(id, "0123456789abcdef") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		if !slices.ContainsFunc(keep, func(id uint64) bool { return path == filepath.Clean(f.path(id)) }) {
 			os.Remove(path)
 		}
 	}
+}
+
+// SaveFlows writes what is remembered of flows to a file of a new name, and notes in
+// the ledger, which has to be saved next, which it is. If m is nil, the ledger keeps
+// the file that it has. After an error it has none.
+func (d *Dir) SaveFlows(l *state.Ledger, m *state.FlowMemory) (err error) {
+	if m != nil {
+		l.FlowFile, err = d.paths.FlowFiles(d.instance).Save(m)
+	}
+	return err
 }
 
 // encodeFlows returns the file with that ID.

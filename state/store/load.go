@@ -53,7 +53,7 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.damage, d.outdated = nil, s.outdated
+	d.damage, d.outdated, d.flowFile = nil, s.outdated, l.FlowFile
 	d.unsaved = s.durable == nil || s.durable.head.Boot != l.Boot || s.durable.head.Checkpoint != l.Checkpoint
 	if len(s.bad) == 0 {
 		return l, nil
@@ -65,20 +65,20 @@ func (d *Dir) Load() (*state.Ledger, error) {
 	return l, lost
 }
 
-// LoadReadOnly reads the ledger of the last run, an empty one if there is none,
-// without a lock and without changing anything.
+// LoadReadOnly reads the ledger of the last run, without a lock and without changing
+// anything: an empty one if there is none, or beside an error.
 func (p Paths) LoadReadOnly() (*state.Ledger, error) {
 	s := search{Paths: p, quarantine: func(_ string, wrong error) (error, error) { return wrong, nil }}
 	var err error
 	if s.instance, err = readInstance(filepath.Join(p.Dir, instanceName)); err != nil && !isUnusable(err) && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return &state.Ledger{}, err
 	}
 	l, err := s.newest()
 	if err == nil && s.chosen == nil {
 		err = errors.Join(s.bad...)
 	}
 	if err != nil {
-		return nil, err
+		return &state.Ledger{}, err
 	}
 	return l, nil
 }

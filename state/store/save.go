@@ -28,6 +28,9 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 	if err := save(l, file); err != nil {
 		return err
 	}
+	// Who reads the ledger before this one at this moment is about to read its flows.
+	d.paths.FlowFiles(d.instance).Remove(l.FlowFile, d.flowFile)
+	d.flowFile = l.FlowFile
 	return d.removeOutdated()
 }
 

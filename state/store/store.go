@@ -72,6 +72,7 @@ type Dir struct {
 	damage   []error  // what is wrong with files that Load does not read
 	unsaved  bool     // the last checkpoint is not in the state directory
 	outdated []string // files that the first Save does away with
+	flowFile uint64   // that of the ledger before the next one
 	names    namesFile
 }
 

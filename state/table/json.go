@@ -43,9 +43,7 @@ type jsonAddress struct {
 	addressFacts
 }
 
-// WriteJSON shows a report as JSON. Of the options the order and Totals count: all
-// addresses are there.
-func WriteJSON(w io.Writer, r *state.Report, o Options) error {
+func writeJSON(w io.Writer, r *state.Report, o Options) error {
 	devices, others := devices(r, o)
 	d := document{
 		Timestamp:   timestamp(r.Wall),

@@ -18,16 +18,20 @@ type Options struct {
 	Addresses bool // whether the addresses of a device have lines of their own, below its
 	Width     int  // of a line, in cells; 0: as wide as it comes
 	Color     bool
+	JSON      bool // instead of a table; the order and Totals count, and all addresses are there
 	Totals    bool // whether the totals are known, which a Report does not tell
 }
 
 // unknown stands in a cell for what is not known.
 const unknown = "-"
 
-// Write shows a report as a table: a line for each device, then what all others
+// Write shows a report as JSON, or as a table: a line for each device, then what all others
 // moved, and the sum. Where the width does not do for all columns, those stay that
 // tell most.
 func Write(w io.Writer, r *state.Report, o Options) error {
+	if o.JSON {
+		return writeJSON(w, r, o)
+	}
 	devices, others := devices(r, o)
 	all := columns(r, o)
 	var ranks []rank

@@ -228,7 +228,7 @@ func TestSort(t *testing.T) {
 	} {
 		t.Run(string(sort), func(t *testing.T) {
 			var text strings.Builder
-			if err := table.WriteJSON(&text, report(), table.Options{Totals: true, Sort: sort}); err != nil {
+			if err := table.Write(&text, report(), table.Options{JSON: true, Totals: true, Sort: sort}); err != nil {
 				t.Fatal(err)
 			}
 			var document struct {
@@ -264,7 +264,7 @@ func TestWriteJSON(t *testing.T) {
 		totals bool
 	}{"report.json": {report(), true}, "unknown.json": {nothing(), false}} {
 		var text strings.Builder
-		if err := table.WriteJSON(&text, test.report, table.Options{Totals: test.totals}); err != nil {
+		if err := table.Write(&text, test.report, table.Options{JSON: true, Totals: test.totals}); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name, text.String())

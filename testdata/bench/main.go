@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,38 +19,60 @@ import (
 
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
+
+	"network-metrics-exporter/state"
 )
 
-// The goals.
-const (
-	original      = 142 * time.Millisecond // CPU time of the original at 50 clients and 5,000 flows
-	fixedCost     = 10 * time.Millisecond  // of a run above 1.5 times the kernel's share
-	costPerClient = 25 * time.Microsecond
-)
+// A goal is the CPU time that a run may take: so many times what the kernel takes to
+// list the same tables, and more.
+type goal struct {
+	kernel    float64
+	fixed     time.Duration
+	perClient time.Duration
+}
 
-// A size is a router of one size, and what a run may take in memory on it.
+// usual is the goal where there is no stricter one.
+var usual = goal{kernel: 1.5, fixed: 10 * time.Millisecond, perClient: 25 * time.Microsecond}
+
+// limit gives the time for so many clients.
+func (g goal) limit(kernel time.Duration, clients int) time.Duration {
+	return time.Duration(g.kernel*float64(kernel)) + g.fixed + time.Duration(clients)*g.perClient
+}
+
+func (g goal) String() string {
+	return fmt.Sprintf("%.4g kernel + %v + %v a client", g.kernel, g.fixed, g.perClient)
+}
+
+// A size is a router of one size, and what a run may take on it.
 type size struct {
 	flows, clients int
-	memory         int  // MiB; 0: no goal
-	rules          bool // clients are counted by rules, not in sets
+	layout         state.Layout // how clients are counted; empty: sets
+	goal           goal         // zero: usual
+	memory         int          // MiB; 0: no goal
+	scripts        bool         // measure what scripts start, too
 }
 
 var sizes = []size{
 	{flows: 1_000, clients: 50},
-	{flows: 5_000, clients: 50},
-	{flows: 100_000, clients: 250, memory: 32},
-	{flows: 1_000, clients: 1_000},
+	{flows: 5_000, clients: 50, goal: goal{kernel: 1.2, fixed: 5 * time.Millisecond}, scripts: true},
+	{flows: 100_000, clients: 250, memory: 32, scripts: true},
+	{flows: 100_000, clients: 250, layout: state.Flows, goal: goal{kernel: 1.35}, memory: 48},
+	{flows: 1_000, clients: 1_000, goal: goal{kernel: 1, perClient: 11 * time.Microsecond}, scripts: true},
 	{flows: 5_000, clients: 1_000},
-	{flows: 1_000, clients: 10_000},
+	{flows: 1_000, clients: 10_000, goal: goal{kernel: 1, perClient: 6500 * time.Nanosecond}, memory: 40, scripts: true},
 	{flows: 100_000, clients: 1_000},
-	{flows: 1_000_000, clients: 1_000},
 	{flows: 100_000, clients: 10_000},
 	{flows: 5_000, clients: 65_000},
+	{flows: 1_000, clients: 50, layout: state.Rules},
+	{flows: 1_000, clients: 1_000, layout: state.Rules},
+	{flows: 1_000, clients: 10_000, layout: state.Rules},
+	// Last: the kernel takes its time to forget so many.
+	{flows: 1_000_000, clients: 1_000},
 	{flows: 1_000_000, clients: 65_000, memory: 200},
-	{flows: 1_000, clients: 50, rules: true},
-	{flows: 1_000, clients: 1_000, rules: true},
-	{flows: 1_000, clients: 10_000, rules: true},
 }
+
+// addressesPerDevice is how many addresses a device has.
+const addressesPerDevice = 3
 
 // rounds is how often each size is measured. The least counts: whatever else the
 // machine does only adds to it.
@@ -82,7 +105,7 @@ func bench(program string) (missed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	goal := func(ok bool) string {
+	judge := func(ok bool) string {
 		if ok {
 			return "ok"
 		}
@@ -93,42 +116,46 @@ func bench(program string) (missed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	fmt.Printf(`CPU time in ms, the least of %d runs; memory in MiB, the most.
-kernel: listing the same tables, received and not looked at. limit: 1.5 kernel + 10 ms + 25 µs a client.
-held: a run within the budget, which publishes the last counts of flows. start-up alone takes %.1f ms.
+	fmt.Printf(`CPU time in ms, the least of %d runs; memory in MiB, the most. Start-up alone takes %.1f ms.
+kernel: listing the same tables, received and not looked at. limit: %v, where no other is said.
+held: a run within the budget, which publishes the last counts of flows.
+scripts: %s.
 
-`, rounds, ms(start.cpu))
-	fmt.Printf("%9s %8s %-6s %8s %8s %6s %8s %-6s %8s %8s %6s\n", "flows", "clients", "in", "kernel", "run", "ratio", "limit", "", "held", "wall", "memory")
+`, rounds, ms(start.cpu), usual, strings.Join(scripts(), ", "))
+	fmt.Printf("%9s %8s %-6s %8s %8s %8s %-6s %8s %8s %8s %6s\n", "flows", "clients", "in", "kernel", "run", "limit", "", "scripts", "held", "wall", "memory")
 	results := make(map[size]result)
 	for _, s := range sizes {
 		r, err := s.measure(program)
 		if limit := (*limitError)(nil); errors.As(err, &limit) {
-			fmt.Printf("%9d %8d %-6s not measured: %v\n", s.flows, s.clients, s.layout(), err)
+			fmt.Printf("%9d %8d %-6s not measured: %v\n", s.flows, s.clients, s.in(), err)
 			continue
 		} else if err != nil {
-			return missed, fmt.Errorf("%d flows, %d clients: %w", s.flows, s.clients, err)
+			return missed, fmt.Errorf("%d flows, %d clients in %s: %w", s.flows, s.clients, s.in(), err)
 		}
 		results[s] = r
-		limit := r.kernel*3/2 + fixedCost + time.Duration(s.clients)*costPerClient
-		fmt.Printf("%9d %8d %-6s %8.1f %8.1f %6.2f %8.1f %-6s %8.1f %8.1f %6.1f", s.flows, s.clients, s.layout(), ms(r.kernel), ms(r.run.cpu),
-			r.run.cpu.Seconds()/r.kernel.Seconds(), ms(limit), goal(r.run.cpu <= limit), ms(r.held), ms(r.run.wall), r.run.memory)
+		g := cmp.Or(s.goal, usual)
+		limit := g.limit(r.kernel, s.clients)
+		fmt.Printf("%9d %8d %-6s %8.1f %8.1f %8.1f %-6s %8s %8s %8.1f %6.1f", s.flows, s.clients, s.in(), ms(r.kernel), ms(r.run.cpu),
+			ms(limit), judge(r.run.cpu <= limit), optional(r.scripts), optional(r.held), ms(r.run.wall), r.run.memory)
 		if s.memory > 0 {
-			fmt.Printf(" of %d %s", s.memory, goal(r.run.memory <= float64(s.memory)))
+			fmt.Printf(" of %d %s", s.memory, judge(r.run.memory <= float64(s.memory)))
+		}
+		if g != usual {
+			fmt.Printf("; limit %v", g)
 		}
 		fmt.Println()
 	}
-
-	if r, ok := results[sizes[1]]; ok {
-		fmt.Printf("\nof the original's %v at 50 clients and 5,000 flows, a run takes 1/%.0f %s\n", original, original.Seconds()/r.run.cpu.Seconds(), goal(5*r.run.cpu <= original))
-	}
-	perFlow := func(s size, of func(result) time.Duration) float64 {
-		least := size{flows: 1_000, clients: s.clients}
-		return float64((of(results[s]) - of(results[least])).Nanoseconds()) / float64(s.flows-least.flows)
-	}
+	fmt.Println()
 	for _, s := range sizes {
-		if _, ok := results[s]; ok && !s.rules && s.clients == 1_000 && s.flows >= 100_000 {
-			kernel, run := perFlow(s, func(r result) time.Duration { return r.kernel }), perFlow(s, func(r result) time.Duration { return r.run.cpu })
-			fmt.Printf("a flow more, towards %d: %.0f ns, of which the kernel takes %.0f\n", s.flows, run, kernel)
+		r, ok := results[s]
+		if !ok {
+			continue
+		}
+		if s.goal.kernel == 1 {
+			fmt.Printf("%d clients, %d to a device: %.1f µs a client beyond the kernel's share\n", s.clients, addressesPerDevice, (r.run.cpu-r.kernel).Seconds()*1e6/float64(s.clients))
+		}
+		if s.scripts {
+			fmt.Printf("%d flows, %d clients: a run takes 1/%.1f of what scripts start for the same answer\n", s.flows, s.clients, r.scripts.Seconds()/r.run.cpu.Seconds())
 		}
 	}
 	return missed, nil
@@ -138,7 +165,9 @@ held: a run within the budget, which publishes the last counts of flows. start-u
 type result struct {
 	kernel time.Duration
 	run    measurement
-	held   time.Duration // of CPU, where the flows are not counted
+	held   time.Duration // of CPU, where the flows are not counted; 0: not measured
+	// CPU that the programs take which scripts start; 0: not measured.
+	scripts time.Duration
 }
 
 // A limitError says that the kernel has no room for so many flows.
@@ -160,9 +189,17 @@ func (s size) measure(program string) (result, error) {
 		return result{}, err
 	}
 	defer os.RemoveAll(dir)
-	args := []string{program,
+	if err := errors.Join(os.Mkdir(dir+"/run", 0o755), os.Setenv("RUNTIME_DIRECTORY", dir+"/run")); err != nil {
+		return result{}, err
+	}
+	if s.layout == state.Flows {
+		if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_acct", []byte("1"), 0); err != nil {
+			return result{}, err
+		}
+	}
+	args := []string{program, "sample",
 		"--output=" + dir + "/metrics.prom", "--state-dir=" + dir + "/state", "--leases=" + dir + "/leases", "--hosts=" + os.DevNull,
-		"--max-clients=" + strconv.Itoa(s.clients), "--accounting=" + s.layout(),
+		"--max-clients=" + strconv.Itoa(s.clients), "--accounting=" + s.in(),
 	}
 	// Every run is to count the flows, whatever that costs; or else none, as long
 	// as the first one's counts last.
@@ -181,6 +218,18 @@ func (s size) measure(program string) (result, error) {
 	}); err != nil {
 		return r, err
 	}
+	if s.scripts {
+		for _, script := range scripts() {
+			m, err := least(func() (measurement, error) { return measure(strings.Fields(script)) })
+			if err != nil {
+				return r, err
+			}
+			r.scripts += m.cpu
+		}
+	}
+	if s.layout == state.Flows {
+		return r, nil // such a run has no counts of bytes either
+	}
 	if _, err := measure(once); err != nil {
 		return r, err
 	}
@@ -189,13 +238,13 @@ func (s size) measure(program string) (result, error) {
 	return r, err
 }
 
-// layout is the value of --accounting.
-func (s size) layout() string {
-	if s.rules {
-		return "rules"
-	}
-	return "sets"
+// scripts are what a script starts, and parses then, to know what a run publishes.
+func scripts() []string {
+	return []string{"nft -j list ruleset", "conntrack -L", "ip -j neigh"}
 }
+
+// in is the value of --accounting.
+func (s size) in() string { return string(cmp.Or(s.layout, state.Sets)) }
 
 // least measures for all rounds and gives the least of each time, and the most
 // memory.
@@ -217,9 +266,10 @@ func (s size) build(dir string, args []string) error {
 	var neighbors, leases strings.Builder
 	neighbors.WriteString("link add br-lan type bridge\nlink set br-lan up\naddress add 10.255.255.254/8 dev br-lan\n")
 	for i := range s.clients {
-		addr, mac := client(i), fmt.Sprintf("02:00:5e:%02x:%02x:%02x", i>>16, i>>8&0xff, i&0xff)
+		device := i / addressesPerDevice
+		addr, mac := client(i), fmt.Sprintf("02:00:5e:%02x:%02x:%02x", device>>16, device>>8&0xff, device&0xff)
 		fmt.Fprintf(&neighbors, "neighbor add %v dev br-lan lladdr %s nud permanent\n", addr, mac)
-		fmt.Fprintf(&leases, "4102444800 %s %v client-%d *\n", mac, addr, i)
+		fmt.Fprintf(&leases, "4102444800 %s %v device-%d *\n", mac, addr, device)
 	}
 	if err := command(neighbors.String(), "ip", "-batch", "-"); err != nil {
 		return err
@@ -234,7 +284,7 @@ func (s size) build(dir string, args []string) error {
 	if err := command("", args[0], args[1:]...); err != nil {
 		return err
 	}
-	if !s.rules {
+	if s.layout != state.Rules {
 		for _, set := range trafficSets {
 			if err := addElements(set, s.clients); err != nil {
 				return err
@@ -248,7 +298,7 @@ func (s size) build(dir string, args []string) error {
 // listAll has the kernel list all that a run reads.
 func (s size) listAll() (time.Duration, error) {
 	tables := []table{conntrackTable(), neighborTable()}
-	if s.rules {
+	if s.layout == state.Rules {
 		tables = append(tables, trafficRules())
 	} else {
 		for _, set := range trafficSets {
@@ -327,11 +377,12 @@ func measure(args []string) (measurement, error) {
 
 // measureHere is the small process.
 func measureHere(to io.Writer, args []string) error {
+	var said strings.Builder
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = &said
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return err
+		return fmt.Errorf("%w\n%s", err, &said)
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	_, err := fmt.Fprintln(to, int64(cmd.ProcessState.SystemTime()+cmd.ProcessState.UserTime()), int64(time.Since(start)), float64(usage.Maxrss)/1024)
@@ -339,3 +390,11 @@ func measureHere(to io.Writer, args []string) error {
 }
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
+
+// optional writes a time in ms, or that it was not measured.
+func optional(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", ms(d))
+}

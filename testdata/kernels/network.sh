@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Read by bash before the script of each test (kernels_test.go), in fresh network,
 # mount and pid namespaces: functions to build networks with.
 

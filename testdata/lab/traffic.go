@@ -53,6 +53,21 @@ func (f *Flow) Reply(t *testing.T, packets, payload int) uint64 {
 	return uint64(packets) * uint64(f.bytesPerPacket+payload)
 }
 
+// Burst sends packets in both directions, and does not ask whether they arrive: what
+// does is for the router to count.
+func (f *Flow) Burst(packets, payload int) error {
+	buffer := make([]byte, payload)
+	for range packets {
+		if _, err := f.from.WriteToUDPAddrPort(buffer, f.toAddr); err != nil {
+			return err
+		}
+		if _, err := f.to.WriteToUDPAddrPort(buffer, f.fromAddr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // exchange sends packets to an address of the receiving socket, never more at
 // once than its buffer holds, and returns the address they came from.
 func exchange(t *testing.T, from, to *net.UDPConn, addr netip.AddrPort, packets, payload int) (source netip.AddrPort) {

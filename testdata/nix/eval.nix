@@ -69,6 +69,8 @@ let
 in
 {
   inherit (config) warnings users;
+  inherit (config.boot.kernel) sysctl;
+  inherit (config.boot) kernelModules;
   failed = lib.concatMap (a: lib.optional (!a.assertion) a.message) config.assertions;
   defined = if config.services.network-metrics-exporter.enable then defined [ ] system.options definitions else [ ];
   options = lib.mapAttrs (_: option: {

@@ -9,12 +9,14 @@ let
     buildGoModule = arguments: arguments // { type = "derivation"; };
     testers.runNixOSTest = import;
     nixfmt-tree.type = "derivation";
+    installShellFiles = "installShellFiles";
     inherit lib;
   };
   flake = import ../../flake.nix;
   outputs = flake.outputs {
     self = outputs // {
       shortRev = "abc1234";
+      lastModifiedDate = "20261128013059";
     };
     nixpkgs = {
       inherit lib;

@@ -34,6 +34,8 @@ const store = "/nix/store/00000000000000000000000000000000-"
 // A system is what the module makes of a configuration: see eval.nix.
 type system struct {
 	Failed, Warnings, Defined, Tmpfiles []string
+	KernelModules                       []string
+	Sysctl                              map[string]int
 	Etc                                 map[string]string
 	Firewall                            map[string][]int
 	Options                             map[string]struct {
@@ -120,16 +122,30 @@ func TestConfigurations(t *testing.T) {
 	}{
 		{name: "defaults", configuration: router(""),
 			flags: []string{"--output=/run/network-metrics-exporter/network_metrics.prom", "--accounting=sets", "--interval=2", "--interface=br-lan",
-				"--network=192.168.10", "--leases=/var/lib/dnsmasq/dnsmasq.leases", hosts, "--checkpoint-interval=0"},
-			without: []string{"--reverse-dns"}, listen: "localhost:9101"},
+				"--network=192.168.10", hosts, "--period-start=1", "--checkpoint-interval=0"},
+			without: []string{"--reverse-dns", "--leases"}, listen: "localhost:9101"},
 		{name: "the original's", configuration: original,
 			flags: []string{"--accounting=sets", "--interval=2", "--interface=br-lan", "--network=192.168.10"}, listen: "localhost:9101"},
-		{name: "the original's, other values", configuration: router(`port = 9200; updateInterval = 5; openFirewall = true; networkPrefix = "10.0"; trafficInterface = "eth0";`),
-			flags: []string{"--interval=5", "--interface=eth0", "--network=10.0"}, without: []string{"--network=192", "--interface=br"},
+		{name: "the original's, other values", configuration: router(`port = 9200; updateInterval = 5; openFirewall = true; networkPrefix = "10.0.7"; trafficInterface = "eth0";`),
+			flags: []string{"--interval=5", "--interface=eth0", "--network=10.0.7"}, without: []string{"--network=192", "--interface=br"},
 			listen: ":9200", firewall: map[string][]int{"eth0": {9200}}},
 		{name: "rules of one's own", configuration: router("enableNftablesIntegration = false;"), flags: []string{"--accounting=off"}},
 		{name: "rules of one's own, twice", configuration: router(`enableNftablesIntegration = false; accounting = "off";`), flags: []string{"--accounting=off"}},
 		{name: "the original's layout", configuration: router(`accounting = "rules";`), flags: []string{"--accounting=rules"}},
+		{name: "flows", configuration: router(`accounting = "flows"; periodStart = 31;`) + `
+			networking.nftables.tables.offload = { family = "inet"; content = "flowtable f { hook ingress priority 0; devices = { eth0, eth1 }; counter; }"; };`,
+			flags: []string{"--accounting=flows", "--period-start=31"}},
+		{name: "a flowtable that does not count", configuration: router(`accounting = "flows";`) + `
+			networking.nftables.ruleset = "table inet filter { flowtable f {\n hook ingress priority 0\n devices = { counter0, lan }\n }\n chain c { counter } }";`,
+			warning: "Add `counter;` to the flowtable"},
+		{name: "a flowtable past the sets", configuration: router("") + `
+			networking.nftables.tables.offload = { family = "inet"; content = "flowtable f { devices = { a }; counter; }"; };`,
+			warning: `set it to "flows"`},
+		{name: "Kea", configuration: router("keaLeases = true;") + `
+			services.kea.dhcp4 = { enable = true; settings.lease-database = { type = "memfile"; name = "/var/lib/kea/dhcp4.leases"; }; };
+			services.kea.dhcp6.enable = true;`,
+			flags: []string{"--leases=/var/lib/kea/dhcp4.leases", "--leases=/var/lib/kea/kea-leases6.csv"}},
+		{name: "no Kea", configuration: router("keaLeases = true;"), without: []string{"--leases"}, warning: "neither services.kea.dhcp4 nor"},
 		{name: "several networks", configuration: router(`interfaces = [ "br-lan" "br-guest" "lan.7" ]; networks = [ "192.168.10.0/24" "fd00:10::/64" ]; openFirewall = true;`),
 			flags:    []string{"--interface=br-lan", "--interface=br-guest", "--interface=lan.7", "--network=192.168.10.0/24", "--network=fd00:10::/64"},
 			firewall: map[string][]int{"br-lan": {9101}, "br-guest": {9101}, "lan.7": {9101}}, listen: ":9101"},
@@ -217,12 +233,13 @@ func TestBadConfigurations(t *testing.T) {
 		{`updateInterval = 3601;`, []string{".updateInterval'", "between 1 and 3600"}},
 		{`updateInterval = 2.5;`, []string{".updateInterval'", "between 1 and 3600"}},
 		{`openFirewall = "yes";`, []string{".openFirewall'", "boolean"}},
-		{`accounting = "iptables";`, []string{".accounting'", `"sets", "rules", "off"`}},
-		{`networkPrefix = "192.168.10.";`, []string{".networkPrefix'", "network (first octets"}},
-		{`networkPrefix = "192.168.256";`, []string{".networkPrefix'", "network (first octets"}},
-		{`networkPrefix = "192.168.10.1";`, []string{".networkPrefix'", "network (first octets"}},
-		{`networks = [ "192.168.10.0/33" ];`, []string{".networks.", "network (first octets"}},
-		{`networks = [ "fd00::/129" ];`, []string{".networks.", "network (first octets"}},
+		{`accounting = "iptables";`, []string{".accounting'", `"sets", "rules", "flows", "off"`}},
+		{`networkPrefix = "192.168.10.";`, []string{".networkPrefix'", "network (three octets"}},
+		{`networkPrefix = "192.168";`, []string{".networkPrefix'", "network (three octets"}},
+		{`networkPrefix = "192.168.256";`, []string{".networkPrefix'", "network (three octets"}},
+		{`networkPrefix = "192.168.10.1";`, []string{".networkPrefix'", "network (three octets"}},
+		{`networks = [ "192.168.10.0/33" ];`, []string{".networks.", "network (three octets"}},
+		{`networks = [ "fd00::/129" ];`, []string{".networks.", "network (three octets"}},
 		{`networks = "192.168.10.0/24";`, []string{".networks'", "list of network"}},
 		{`trafficInterface = "sixteen-letters.";`, []string{".trafficInterface'", "network interface"}},
 		{`trafficInterface = "br lan";`, []string{".trafficInterface'", "network interface"}},
@@ -230,6 +247,8 @@ func TestBadConfigurations(t *testing.T) {
 		{`interfaces = [ ];`, []string{".interfaces'", "non-empty"}},
 		{`leases = [ "dnsmasq.leases" ];`, []string{".leases.", "absolute path"}},
 		{`textfileDirectory = "textfiles";`, []string{".textfileDirectory'", "absolute path"}},
+		{`periodStart = 0;`, []string{".periodStart'", "between 1 and 31"}},
+		{`periodStart = 32;`, []string{".periodStart'", "between 1 and 31"}},
 		{`checkpointInterval = "60";`, []string{".checkpointInterval'", "duration such as 60s"}},
 		{`checkpointInterval = 60;`, []string{".checkpointInterval'", "duration such as 60s"}},
 		{`package = "network-metrics-exporter";`, []string{".package'", "package"}},
@@ -242,6 +261,7 @@ func TestBadConfigurations(t *testing.T) {
 		{`}; services.prometheus.exporters.node = { enable = true; port = 9101;`, []string{"exporter.port is 9101", "exporters.node has", "textfileDirectory"}},
 		{`enableNftablesIntegration = false; accounting = "sets";`, []string{".accounting is \"sets\"", ".enableNftablesIntegration is false", "remove one"}},
 		{`extraFlags = [ "--interval=5" ];`, []string{".extraFlags has --interval", "set services.network-metrics-exporter.updateInterval"}},
+		{`extraFlags = [ "--period-start=5" ];`, []string{".extraFlags has --period-start", ".periodStart instead"}},
 		{`extraFlags = [ "--reverse-dns" ];`, []string{".extraFlags has --reverse-dns", ".reverseDns instead"}},
 	} {
 		t.Run(test.settings, func(t *testing.T) {
@@ -274,12 +294,37 @@ func TestDisabled(t *testing.T) {
 	}
 }
 
+// TestFlows has the kernel count what passes by nftables, unless that was decided
+// otherwise.
+func TestFlows(t *testing.T) {
+	t.Parallel()
+	const acct = "net.netfilter.nf_conntrack_acct"
+	for _, test := range []struct {
+		configuration string
+		want          map[string]int
+	}{
+		{router(""), map[string]int{}},
+		{router(`accounting = "flows";`), map[string]int{acct: 1}},
+		{router(`accounting = "flows";`) + `boot.kernel.sysctl."` + acct + `" = 0;`, map[string]int{acct: 0}},
+	} {
+		s := mustConfigure(t, test.configuration)
+		if diff := cmp.Diff(test.want, s.Sysctl); diff != "" {
+			t.Errorf("%s: sysctl (-want +got):\n%s", test.configuration, diff)
+		}
+		if slices.Contains(s.KernelModules, "nf_conntrack") != (len(test.want) > 0) {
+			t.Errorf("%s: modules %q", test.configuration, s.KernelModules)
+		}
+	}
+}
+
 // TestOptionsDefined compares the options of NixOS that the module defines with
 // those that it may.
 func TestOptionsDefined(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"assertions",
+		"boot.kernel.sysctl",             // accounting = "flows"
+		"boot.kernelModules",             // for it
 		"environment.etc",                // static clients
 		"environment.systemPackages",     // show and check
 		"networking.firewall.interfaces", // openFirewall
@@ -585,6 +630,7 @@ type flake struct {
 	Package struct {
 		Pname, Version, VendorHash, Overlaid string
 		Files, Ldflags                       []string
+		PostInstall                          string
 		Env                                  struct{ Namespaces string }
 		Meta                                 struct {
 			Description, MainProgram string
@@ -631,7 +677,7 @@ func TestFlake(t *testing.T) {
 		t.Errorf("the overlay has version %s, the package %s", f.Package.Overlaid, f.Package.Version)
 	}
 	changelog := read(t, "CHANGELOG.md")
-	released := regexp.MustCompile(`(?m)^## (\d.*)$`).FindStringSubmatch(changelog)
+	released := regexp.MustCompile(`(?m)^## (\d\S*)`).FindStringSubmatch(changelog)
 	if released == nil || f.Package.Version != released[1]+"+abc1234" {
 		t.Errorf("version %s, want the newest of the changelog, %q, and the commit", f.Package.Version, released)
 	}
@@ -691,9 +737,13 @@ func TestPackage(t *testing.T) {
 	}
 
 	program := build(t, tree, dir, "-mod=vendor", "-ldflags="+strings.Join(f.Package.Ldflags, " "))
-	if got := lab.Command(t, program, "--version"); !strings.Contains(got, "version "+f.Package.Version+" ") {
-		t.Errorf("want version %s in:\n%s", f.Package.Version, got)
+	version := lab.Command(t, program, "--version")
+	for _, want := range []string{"version " + f.Package.Version + " ", "2026-11-28T01:30:59Z"} {
+		if !strings.Contains(version, want) {
+			t.Errorf("want %s in:\n%s", want, version)
+		}
 	}
+	installs(t, tree, f.Package.PostInstall)
 	knowsFlags(t, program)
 
 	// Whoever that is has to get at it.
@@ -710,6 +760,38 @@ func TestPackage(t *testing.T) {
 		cmd.SysProcAttr = nobody()
 		if output, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", path, err, output)
+		}
+	}
+}
+
+// installs has a shell do what a package does when its program is installed; what
+// nixpkgs' installShellFiles is, only looks whether the files are there.
+func installs(t *testing.T, tree, script string) {
+	t.Helper()
+	out := t.TempDir()
+	const functions = `
+		installManPage() { ls "$@" >/dev/null; }
+		installShellCompletion() { ls $(printf '%s\n' "$@" | grep /) >/dev/null; }
+	`
+	cmd := exec.CommandContext(t.Context(), "bash", "-euc", functions+script)
+	cmd.Dir = tree
+	cmd.Env = append(os.Environ(), "out="+out)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("postInstall: %v\n%s", err, output)
+	}
+	units := filepath.Join(out, "lib", "systemd", "system")
+	for _, name := range []string{service, "network-metrics-exporter-stop.service"} {
+		text := must(os.ReadFile(filepath.Join(units, name)))
+		if line := regexp.MustCompile(`(?m)^Exec(Start|Stop)=-?(.*) sample `).FindStringSubmatch(string(text)); line == nil || line[2] != out+"/bin/network-metrics-exporter" {
+			t.Errorf("%s starts %q", name, line)
+		}
+	}
+	for _, path := range []string{
+		filepath.Join(units, "network-metrics-exporter.timer"), filepath.Join(units, service+".d", "sandbox.conf"),
+		filepath.Join(out, "share", "network-metrics-exporter", "grafana", "dashboard.json"),
+	} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -816,8 +898,8 @@ func TestQuickStart(t *testing.T) {
 func TestDocumentedConfigurations(t *testing.T) {
 	t.Parallel()
 	blocks := blocks(t, manual)
-	if len(blocks) != 2 {
-		t.Fatalf("%s has %d blocks of Nix, want a flake and one for Kea", manual, len(blocks))
+	if len(blocks) != 3 {
+		t.Fatalf("%s has %d blocks of Nix, want a flake, a flowtable and Kea", manual, len(blocks))
 	}
 	path := filepath.Join(t.TempDir(), "flake.nix")
 	if err := os.WriteFile(path, []byte(blocks[0]), 0o600); err != nil {
@@ -833,9 +915,12 @@ func TestDocumentedConfigurations(t *testing.T) {
 		in
 		# configuration.nix is yours
 		map (module: if builtins.isPath module then { } else module) router.modules
-		++ [ (let lib = import ./lib.nix; in { %s }) ];`, path, blocks[1]))
+		++ [ { %s } { %s } ];`, path, blocks[1], blocks[2]))
+	if len(s.Warnings) > 0 || s.Sysctl["net.netfilter.nf_conntrack_acct"] != 1 {
+		t.Errorf("warnings %q, sysctl %v", s.Warnings, s.Sysctl)
+	}
 	flags := strings.Join(s.command(t, service, "ExecStart"), " ")
-	if !strings.Contains(flags, "--interface=br-lan --leases=/var/lib/kea/dhcp4.leases") {
+	if !strings.Contains(flags, "--interface=br-lan --leases=/var/lib/kea/dhcp4.leases ") {
 		t.Errorf("started with %s", flags)
 	}
 	for _, unit := range []string{service, "network-metrics-exporter-stop.service"} {

@@ -40,6 +40,9 @@ in
     )) [ ];
     warnings = list;
 
+    boot.kernel.sysctl = option (types.attrsOf types.anything) { };
+    boot.kernelModules = list;
+
     environment.etc = option (types.attrsOf (types.submodule { options.text = text; })) { };
     environment.systemPackages = option (types.listOf types.package) [ ];
 
@@ -64,6 +67,17 @@ in
     )) { };
     networking.nftables.enable = flag false;
     networking.nftables.ruleset = option types.lines "";
+    networking.nftables.tables = option (types.attrsOf (
+      types.submodule {
+        options.family = mkOption { type = types.str; };
+        options.content = option types.lines "";
+      }
+    )) { };
+
+    services.kea = lib.genAttrs [ "dhcp4" "dhcp6" ] (_: {
+      enable = flag false;
+      settings = option types.anything { };
+    });
 
     services.prometheus.enable = flag false;
     services.prometheus.scrapeConfigs = option (types.listOf types.anything) [ ];

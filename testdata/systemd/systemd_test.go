@@ -50,33 +50,55 @@ func TestUnits(t *testing.T) {
 	})
 }
 
-// TestDestDir installs into a directory and uninstalls from there.
+// documentedFiles returns what the manual says is installed with PREFIX=/usr, sorted.
+// Of grafana/, which it names as a whole, the files are those of the tree.
+func documentedFiles(t *testing.T) (paths []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "| installed (`PREFIX=/usr/local`) | what it is |\n|---|---|\n")
+	if !ok {
+		t.Fatal("docs/install.md has no table of what is installed")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	for row := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(row, " | ")
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1) {
+			path := name[1]
+			if !filepath.IsAbs(path) {
+				path = "/usr/" + path
+			}
+			if dir, ok := strings.CutSuffix(path, "/grafana/"); ok {
+				for _, file := range files(t, filepath.Join(repository, "grafana")) {
+					paths = append(paths, dir+"/grafana"+file)
+				}
+			} else {
+				paths = append(paths, path)
+			}
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// TestDestDir installs into a directory, which then has what the manual says, and
+// uninstalls from there.
 func TestDestDir(t *testing.T) {
 	tree := t.TempDir()
 	for _, step := range []struct {
 		target string
 		want   []string
 	}{
-		{"install", []string{
-			"/etc/default/network-metrics-exporter",
-			"/usr/bin/network-metrics-exporter",
-			"/usr/lib/systemd/system/network-metrics-exporter-http.service",
-			"/usr/lib/systemd/system/network-metrics-exporter-stop.service",
-			"/usr/lib/systemd/system/network-metrics-exporter-stop.service.d/sandbox.conf",
-			"/usr/lib/systemd/system/network-metrics-exporter.service",
-			"/usr/lib/systemd/system/network-metrics-exporter.service.d/sandbox.conf",
-			"/usr/lib/systemd/system/network-metrics-exporter.timer",
-			"/usr/lib/systemd/system-generators/network-metrics-exporter-generator",
-			"/usr/lib/sysusers.d/network-metrics-exporter.conf",
-			"/usr/lib/tmpfiles.d/network-metrics-exporter.conf",
-		}},
+		{"install", documentedFiles(t)},
 		{"uninstall", []string{"/etc/default/network-metrics-exporter"}},
 	} {
 		output, err := exec.CommandContext(t.Context(), "make", "-C", repository, step.target, "PREFIX=/usr", "DESTDIR="+tree).CombinedOutput()
 		if err != nil || strings.Contains(string(output), "systemctl") {
 			t.Fatalf("make %s: %v\n%s", step.target, err, output)
 		}
-		if diff := cmp.Diff(step.want, files(t, tree)); diff != "" {
+		if diff := cmp.Diff(step.want, slices.Sorted(slices.Values(files(t, tree)))); diff != "" {
 			t.Errorf("after make %s (-want +got):\n%s", step.target, diff)
 		}
 	}
@@ -332,7 +354,7 @@ func intervals(t *testing.T, r *router, tests ...updateInterval) {
 // badSettings are refused at each tick, with one line of the program.
 func badSettings(t *testing.T, r *router) {
 	r.set(t, "TRAFFIC_INTERFACE=a/b")
-	const refusal = "TRAFFIC_INTERFACE=a/b: want a name of an interface, of 1 to 15 characters"
+	const refusal = "TRAFFIC_INTERFACE=a/b: want an interface name of 1 to 15 characters"
 	var lines []string
 	r.until(t, "three ticks are refused", func() bool {
 		for _, line := range r.journal(t) {
@@ -552,7 +574,7 @@ func debianPackage(t *testing.T, r *router) {
 	if err != nil || len(packages) != 1 {
 		t.Fatalf("packages %q, %v: want one", packages, err)
 	}
-	r.run(t, "dpkg", "--install", packages[0])
+	instead(t, r, packages[0])
 	r.run(t, "systemctl", "enable", "--now", timer, http)
 	r.until(t, "the metrics are served", func() bool { return r.served(t)["network_metrics_exporter_last_run_timestamp_seconds"] > 0 })
 	r.says(t, `msg="neighbor fails"`) // there is no LAN
@@ -574,6 +596,37 @@ func debianPackage(t *testing.T, r *router) {
 		if r.output("ls", "--directory", path) == path+"\n" {
 			t.Errorf("%s is there after a purge", path)
 		}
+	}
+}
+
+// instead has a package take the place of what make installed. Beside each other,
+// units in /usr/local would be used instead of the package's.
+func instead(t *testing.T, r *router, deb string) {
+	t.Helper()
+	m := r.machine.(*container)
+	m.install(t)
+	if said := r.output("dpkg", "--install", deb); !strings.Contains(said, "remove it with make uninstall first") {
+		t.Errorf("the package is installed beside make install:\n%s", said)
+	}
+	m.make(t, "uninstall")
+	said := r.run(t, "dpkg", "--install", deb)
+	for _, step := range []string{"TRAFFIC_INTERFACE", "systemctl enable --now " + timer + " " + http} {
+		if !strings.Contains(said, step) {
+			t.Errorf("the package does not say %q:\n%s", step, said)
+		}
+	}
+	if enabled := r.output("systemctl", "is-enabled", timer, http); enabled != "disabled\ndisabled\n" {
+		t.Errorf("timer and node_exporter after the installation: %s", enabled)
+	}
+	dir, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := r.output("make", "-C", dir, "install"); !strings.Contains(said, "is installed already: remove the package") {
+		t.Errorf("make install beside the package:\n%s", said)
+	}
+	if path := r.run(t, "systemctl", "show", "--property=FragmentPath", "--value", timer); strings.HasPrefix(path, "/usr/local/") {
+		t.Errorf("the timer is %s", path)
 	}
 }
 
