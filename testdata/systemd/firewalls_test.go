@@ -90,7 +90,7 @@ var firewalls = []struct{ name, on, off string }{
 // journal, and so that they are as they were when it is gone.
 func besideFirewalls(t *testing.T, r *router) {
 	// What this router had is what its owner would have instead.
-	r.run(t, "systemctl", "stop", timer, "nftables")
+	r.run(t, "systemctl", "stop", timer, service, stop, "nftables")
 	r.run(t, "network-metrics-exporter", "teardown")
 	r.run(t, "ip", "netns", "exec", "laptop", "nft", `
 		table inet count {
@@ -123,7 +123,7 @@ func besideFirewalls(t *testing.T, r *router) {
 			}
 			r.says(t)
 
-			r.run(t, "systemctl", "stop", timer)
+			r.run(t, "systemctl", "stop", timer, service, stop)
 			r.run(t, "network-metrics-exporter", "teardown")
 			if diff := cmp.Diff(theirs, r.ruleset(t)); diff != "" {
 				t.Errorf("the ruleset before the first sample and after teardown (-want +got):\n%s", diff)
