@@ -228,7 +228,7 @@ func TestDocumentedPromises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	test := regexp.MustCompile("\\b(?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]+")
+	test := regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]+`)
 	for path, text := range documents(t) {
 		for _, name := range test.FindAllString(text, -1) {
 			if !bytes.Contains(tests.Bytes(), []byte("\nfunc "+name+"(")) {

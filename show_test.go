@@ -182,11 +182,11 @@ func showBesideRuns(t *testing.T, r *lab.Router, layout string) {
 			}
 		}
 	}()
-	var sent, seen uint64
+	var sent uint64
 	for range 20 {
 		sent += flow.Send(t, 10, 100)
 		clients, log := i.show(t)
-		if now := *clients["192.168.10.101"].TxBytes; now != sent || now < seen || log != "" {
+		if now := *clients["192.168.10.101"].TxBytes; now != sent || log != "" {
 			t.Errorf("%d bytes were sent, show says %d, and %q", sent, now, log)
 		}
 	}

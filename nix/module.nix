@@ -366,10 +366,12 @@ in
 
     hosts = mkOption {
       type = types.listOf types.path;
-      default = [ "/var/lib/dnsmasq/dhcp-hosts" ];
+      default = [ ];
+      example = [ "/var/lib/dnsmasq/dhcp-hosts" ];
       description = ''
-        Files of static names, as in {manpage}`hosts(5)` or as dnsmasq's
-        `dhcp-host`. They win over leases.
+        Files of static names, as in {manpage}`hosts(5)`, {manpage}`ethers(5)` or as
+        dnsmasq's `dhcp-host`. They win over leases. With none here and no
+        {option}`staticClients`, it is `/var/lib/dnsmasq/dhcp-hosts` if that exists.
       '';
     };
 

@@ -110,7 +110,6 @@ const original = `
 // TestConfigurations gives good ones.
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
-	const hosts = "--hosts=/var/lib/dnsmasq/dhcp-hosts"
 	for _, test := range []struct {
 		name, configuration string
 		flags               []string // that the program is started with
@@ -122,8 +121,8 @@ func TestConfigurations(t *testing.T) {
 	}{
 		{name: "defaults", configuration: router(""),
 			flags: []string{"--output=/run/network-metrics-exporter/network_metrics.prom", "--accounting=sets", "--interval=2", "--interface=br-lan",
-				"--network=192.168.10", hosts, "--period-start=1", "--checkpoint-interval=0"},
-			without: []string{"--reverse-dns", "--leases"}, listen: "localhost:9101"},
+				"--network=192.168.10", "--period-start=1", "--checkpoint-interval=0"},
+			without: []string{"--reverse-dns", "--leases", "--hosts"}, listen: "localhost:9101"},
 		{name: "the original's", configuration: original,
 			flags: []string{"--accounting=sets", "--interval=2", "--interface=br-lan", "--network=192.168.10"}, listen: "localhost:9101"},
 		{name: "the original's, other values", configuration: router(`port = 9200; updateInterval = 5; openFirewall = true; networkPrefix = "10.0.7"; trafficInterface = "eth0";`),
@@ -151,7 +150,7 @@ func TestConfigurations(t *testing.T) {
 			firewall: map[string][]int{"br-lan": {9101}, "br-guest": {9101}, "lan.7": {9101}}, listen: ":9101"},
 		{name: "the interfaces' networks", configuration: router("networks = [ ];"), without: []string{"--network"}},
 		{name: "files", configuration: router(`leases = [ "/a" "/b" ]; hosts = [ "/c" ];`), flags: []string{"--leases=/a", "--leases=/b", "--hosts=/c"},
-			without: []string{hosts, "--leases=/var"}},
+			without: []string{"--hosts=/var", "--leases=/var"}},
 		{name: "an address", configuration: router(`listenAddress = "192.168.10.1";`), listen: "192.168.10.1:9101"},
 		{name: "an IPv6 address", configuration: router(`listenAddress = "fd00:10::1";`), listen: "[fd00:10::1]:9101"},
 		{name: "checkpoints", configuration: router(`checkpointInterval = "1m30s";`), flags: []string{"--checkpoint-interval=1m30s"}},
@@ -165,7 +164,7 @@ func TestConfigurations(t *testing.T) {
 				c = { ip = "192.168.10.4"; mac = "02:00:5e:10:00:02"; hostname = "12h"; };
 				d = { ip = "fd00::5"; mac = "02:00:5e:10:00:03"; hostname = "cam"; };
 			};`),
-			flags:   []string{"--hosts=/etc/network-metrics-exporter/static-clients", hosts},
+			flags:   []string{"--hosts=/etc/network-metrics-exporter/static-clients"},
 			clients: "02:00:5E:10:00:01,nas,192.168.10.2\n192.168.10.3 TV__big__2\n192.168.10.4 12h\n02:00:5e:10:00:03,cam,[fd00::5]\n"},
 		{name: "a node_exporter beside it", configuration: router("") + "services.prometheus.exporters.node.enable = true;", listen: "localhost:9101"},
 		{name: "a node_exporter that serves it", configuration: router(`textfileDirectory = "/var/lib/textfiles";`) + `
