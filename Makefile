@@ -154,7 +154,7 @@ test: check
 
 test-machines:
 	testdata/lab/needs.sh
-	NAMESPACES=required go test -count=1 -timeout=20m -parallel=4 -v -run='^TestDebian' ./testdata/systemd
+	NAMESPACES=required go test -count=1 -timeout=20m -v -run='^TestDebian' ./testdata/systemd
 
 bench: build
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...

@@ -164,16 +164,10 @@ func follow(t *testing.T, r *router, steps []step) {
 // make test-machines runs it.
 func TestDebian(t *testing.T) {
 	before, now := release(t, earlier(t, "5d3dad0"), "0.1"), release(t, repository, "0.2")
-	for _, name := range []string{"bookworm", "trixie"} {
-		t.Run(name+" beside firewalls", func(t *testing.T) {
-			t.Parallel()
-			d := newDebian(t, name)
-			d.pkg = now
-			follow(t, &router{d}, []step{
-				{"install", func(t *testing.T, r *router) { r.startLAN(t); install(t, r) }},
-				{"firewalls", besideFirewalls},
-			})
-		})
+	for name, beside := range map[string][]firewall{
+		"bookworm": {ufw, docker},
+		"trixie":   {firewalld, nixos},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDebian(t, name)
@@ -193,6 +187,7 @@ func TestDebian(t *testing.T) {
 				{"restart", restart},
 				{"stop", stopAndStart},
 				{"stop of a run", stopOfRun},
+				{"firewalls", func(t *testing.T, r *router) { besideFirewalls(t, r, beside) }},
 				{"reboot", reboot},
 				{"power cut", powerCut},
 				{"without a clock", withoutClock},

@@ -13,26 +13,28 @@ import (
 // steady is for how long traffic is to go on beside each firewall.
 const steady = time.Minute
 
-// firewalls are those that a router may have besides, each as a script that switches
-// it on and one that switches it off.
-var firewalls = []struct{ name, on, off string }{
-	{
+// A firewall is one that a router may have besides, as a script that switches it on and
+// one that switches it off.
+type firewall struct{ name, on, off string }
+
+var (
+	ufw = firewall{
 		name: "ufw",
 		on: `
 			ufw default allow routed
 			ufw --force enable`,
 		off: `ufw --force disable`,
-	},
-	{
+	}
+	firewalld = firewall{
 		name: "firewalld",
 		on: `
 			systemctl start firewalld
 			firewall-cmd --quiet --zone=trusted --change-interface=br-lan
 			firewall-cmd --quiet --zone=external --change-interface=wan`,
 		off: `systemctl stop firewalld`,
-	},
-	{
-		// As dockerd has them, with the rule for the LAN that its manual tells of.
+	}
+	// As dockerd has them, with the rule for the LAN that its manual tells of.
+	docker = firewall{
 		name: "Docker",
 		on: `
 			modprobe br_netfilter
@@ -64,9 +66,9 @@ var firewalls = []struct{ name, on, off string }{
 		off: `
 			ip link del docker0
 			sysctl -q net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0`,
-	},
-	{
-		// A table that is deleted and made anew, as nftables.service of NixOS does it.
+	}
+	// A table that is deleted and made anew, as nftables.service of NixOS does it.
+	nixos = firewall{
 		name: "NixOS",
 		on: `
 			cat >/run/nixos.nft <<-EOF_NFT
@@ -83,12 +85,15 @@ var firewalls = []struct{ name, on, off string }{
 			nft -f /run/nixos.nft
 			systemd-run --quiet --unit=nixos-fw sh -c 'while sleep 3; do nft -f /run/nixos.nft; done'`,
 		off: `systemctl stop nixos-fw`,
-	},
-}
+	}
+)
 
-// besideFirewalls counts beside other firewalls: every byte, without a word in the
-// journal, and so that they are as they were when it is gone.
-func besideFirewalls(t *testing.T, r *router) {
+// besideFirewalls counts beside other firewalls, each second for more than a hundred
+// ticks: every byte, without a word in the journal, and so that they are as they were
+// when it is gone.
+func besideFirewalls(t *testing.T, r *router, firewalls []firewall) {
+	r.set(t, "UPDATE_INTERVAL=1")
+	r.run(t, "systemctl", "daemon-reload")
 	// What this router had is what its owner would have instead.
 	r.run(t, "systemctl", "stop", timer, service, stop, "nftables")
 	r.run(t, "network-metrics-exporter", "teardown")
@@ -132,6 +137,8 @@ func besideFirewalls(t *testing.T, r *router) {
 			r.run(t, "nft", "flush", "ruleset") // some leave their chains
 		})
 	}
+	r.set(t)
+	r.run(t, "systemctl", "daemon-reload")
 	r.run(t, "systemctl", "start", "nftables", timer)
 	r.samples(t, 1)
 }
