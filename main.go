@@ -321,7 +321,7 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	}
 	held := last.HeldFlows(begun, scope, e.Config)
 	if e.flows == nil {
-		if e.flows, err = e.paths().FlowFiles(instance).Load(last.FlowFileOf(begun)); err != nil {
+		if e.flows, err = e.paths().FlowFiles().Load(last.FlowFileOf(begun)); err != nil {
 			e.log.Warn("what connections moved since the last run is lost", "err", err)
 		}
 	}

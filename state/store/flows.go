@@ -42,9 +42,14 @@ const maxFlows = 128 << 20
 // So a run that ends at any moment leaves a ledger and the flows that go with it.
 type FlowFiles string
 
-// FlowFiles returns where an installation keeps what is remembered of single flows.
-func (p Paths) FlowFiles(instance string) FlowFiles {
-	return FlowFiles(filepath.Join(p.Runtime, "flows-"+instance+"-"))
+// FlowFiles returns where what is remembered of single flows is kept. Several
+// installations can share the runtime directory: their files are told apart by
+// device and inode of the state directory, which stay what they are even where
+// nothing in it can be read.
+func (p Paths) FlowFiles() FlowFiles {
+	var stat syscall.Stat_t
+	syscall.Stat(p.Dir, &stat) // without a state directory there is no file either
+	return FlowFiles(filepath.Join(p.Runtime, fmt.Sprintf("flows-%x-%x-", stat.Dev, stat.Ino)))
 }
 
 // path returns that of the file with an ID.
@@ -114,7 +119,7 @@ func (f FlowFiles) Remove(keep ...uint64) {
 // the file that it has. After an error it has none.
 func (d *Dir) SaveFlows(l *state.Ledger, m *state.FlowMemory) (err error) {
 	if m != nil {
-		l.FlowFile, err = d.paths.FlowFiles(d.instance).Save(m)
+		l.FlowFile, err = d.paths.FlowFiles().Save(m)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func (d *Dir) Save(l *state.Ledger, names *state.NameCache) error {
 		return err
 	}
 	// Who reads the ledger before this one at this moment is about to read its flows.
-	d.paths.FlowFiles(d.instance).Remove(l.FlowFile, d.flowFile)
+	d.paths.FlowFiles().Remove(l.FlowFile, d.flowFile)
 	d.flowFile = l.FlowFile
 	return d.removeOutdated()
 }
