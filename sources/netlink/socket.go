@@ -3,7 +3,6 @@ package netlink
 import (
 	"fmt"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,12 +21,9 @@ type Socket interface {
 	Close() error
 }
 
-// socket is a file descriptor. It blocks, and bypasses the runtime's poller and
-// scheduler: the kernel does the work of an answer inside send and recv, so that
-// there is nothing to poll for, and nothing else to run meanwhile. For an ordinary
-// system call that takes more than 20 µs the runtime's monitor would wake up every
-// 20 µs, to find somebody else to run; with large tables that costs nearly as much
-// CPU time as the kernel's work does.
+// socket is a file descriptor. It blocks, and bypasses the runtime's poller: the
+// kernel does the work of an answer inside send and recv, so that there is
+// nothing to poll for.
 type socket int
 
 func openSocket(protocol int) (Socket, error) {
@@ -63,31 +59,22 @@ func setOptions(fd int) error {
 }
 
 func (s socket) Send(datagram []byte) error {
-	to := unix.RawSockaddrNetlink{Family: unix.AF_NETLINK}
-	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s),
-		uintptr(unsafe.Pointer(unsafe.SliceData(datagram))), uintptr(len(datagram)), 0,
-		uintptr(unsafe.Pointer(&to)), unix.SizeofSockaddrNetlink)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return unix.Sendto(int(s), datagram, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 }
 
 func (s socket) Receive(b []byte) (n int, port uint32, err error) {
-	var from unix.RawSockaddrNetlink
-	size := uint32(unix.SizeofSockaddrNetlink)
-	got, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s),
-		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_TRUNC,
-		uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)))
+	n, addr, err := unix.Recvfrom(int(s), b, unix.MSG_TRUNC)
 	switch {
-	case errno == unix.EAGAIN:
-		return 0, 0, fmt.Errorf("no answer within %v: %w", receiveTimeout, errno)
-	case errno != 0:
-		return 0, 0, errno
-	case from.Family != unix.AF_NETLINK:
-		return 0, 0, fmt.Errorf("sender is no netlink address: family %d", from.Family)
+	case err == unix.EAGAIN:
+		return 0, 0, fmt.Errorf("no answer within %v: %w", receiveTimeout, err)
+	case err != nil:
+		return 0, 0, err
 	}
-	return int(got), from.Pid, nil
+	from, ok := addr.(*unix.SockaddrNetlink)
+	if !ok {
+		return 0, 0, fmt.Errorf("sender is no netlink address: %T", addr)
+	}
+	return n, from.Pid, nil
 }
 
 func (s socket) Close() error { return unix.Close(int(s)) }
