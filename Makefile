@@ -150,7 +150,7 @@ test: check
 	@echo 'On the kernels of Debian 12 and 13, in an emulator:'
 	NAMESPACES=required go test -count=1 -timeout=5m ./testdata/vm ./testdata/kernels
 	@echo 'On processors of 32 bits, and with the big end first; kernels are not emulated:'
-	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 go test -count=1 -exec=qemu-$$arch-static ./... || exit; done
+	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 go test -count=1 -short -exec=qemu-$$arch-static ./... || exit; done
 
 test-machines:
 	testdata/lab/needs.sh

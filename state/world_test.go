@@ -318,14 +318,25 @@ func (w *world) checkSeries(n int, r *Report) {
 	w.clients, w.devices = clients, devices
 }
 
-// TestNoCounterFalls plays many worlds of 120 runs.
+// TestNoCounterFalls plays many worlds of 120 runs; with -short, as for emulated
+// processors, few.
 func TestNoCounterFalls(t *testing.T) {
-	for seed := range uint64(3000) {
-		w := newWorld(t, seed)
-		for n := range 120 {
-			w.move()
-			w.happen()
-			w.run(n)
-		}
+	const shards = 4
+	worlds := uint64(3000)
+	if testing.Short() {
+		worlds = 60
+	}
+	for shard := range uint64(shards) {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < worlds; seed += shards {
+				w := newWorld(t, seed)
+				for n := range 120 {
+					w.move()
+					w.happen()
+					w.run(n)
+				}
+			}
+		})
 	}
 }
