@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,8 +161,8 @@ func follow(t *testing.T, r *router, steps []step) {
 }
 
 // TestDebian follows a machine of each Debian release from the installation of the
-// version before on, and beside other people's firewalls. It takes minutes:
-// make test-machines runs it.
+// version before on, and beside other people's firewalls; one begins with the README's
+// quick start. It takes minutes: make test-machines runs it.
 func TestDebian(t *testing.T) {
 	before, now := release(t, earlier(t, "5d3dad0"), "0.1"), release(t, repository, "0.2")
 	for name, beside := range map[string][]firewall{
@@ -172,7 +173,7 @@ func TestDebian(t *testing.T) {
 			t.Parallel()
 			d := newDebian(t, name)
 			d.pkg = before
-			follow(t, &router{d}, []step{
+			steps := []step{
 				{"version before", versionBefore},
 				{"upgrade", func(t *testing.T, r *router) { d.pkg = now; upgrade(t, r) }},
 				{"totals", totals},
@@ -192,7 +193,11 @@ func TestDebian(t *testing.T) {
 				{"power cut", powerCut},
 				{"without a clock", withoutClock},
 				{"remove and purge", removeAndPurge},
-			})
+			}
+			if name == "trixie" { // whose kernel can rename a LAN that is up
+				steps = slices.Insert(steps, 0, step{"quick start", func(t *testing.T, r *router) { quickStart(t, r, now) }})
+			}
+			follow(t, &router{d}, steps)
 		})
 	}
 }

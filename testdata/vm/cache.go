@@ -1,6 +1,8 @@
 package vm
 
 import (
+	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,7 +68,12 @@ func Disk(tb testing.TB, release string) string {
 		lab.Unavailable(tb, "make the root file system of a Debian: want to be root")
 	}
 	Kernel(tb, release) // has the modules
-	image := cached(tb, filepath.Join(release, "root.ext4"), "root.sh", release)
+	script, err := os.ReadFile(filepath.Join(root(tb), "testdata", "vm", "root.sh"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	// An image that another root.sh made has other packages.
+	image := cached(tb, filepath.Join(release, fmt.Sprintf("root-%08x.ext4", crc32.ChecksumIEEE(script))), "root.sh", release)
 	path := filepath.Join(tb.TempDir(), "disk")
 	cmd := exec.CommandContext(tb.Context(), "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image, path)
 	if output, err := cmd.CombinedOutput(); err != nil {

@@ -14,7 +14,7 @@ mirror=$("$(dirname "$0")/mirror.sh")
 packages=(
 	systemd-sysv dbus kmod udev             # a machine that boots
 	dnsmasq iproute2 nftables procps        # a router
-	prometheus-node-exporter                # what the package recommends
+	curl prometheus-node-exporter sudo      # what the quick start takes
 	conntrack firewalld iptables udhcpc ufw # for the tests
 )
 # Not the file system that /tmp is on, which may be memory.
