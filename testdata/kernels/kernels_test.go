@@ -39,7 +39,7 @@ func TestKernels(t *testing.T) {
 			t.Parallel()
 			vm.Run(t, vm.Config{
 				Kernel:   kernel.release,
-				Programs: []string{"bash", "bridge", "ip", "nft", "pppd", "wg"},
+				Programs: []string{"bash", "bridge", "conntrack", "ip", "nft", "pppd", "wg"},
 				Project:  map[string]string{program: "."},
 			}, func(t *testing.T) {
 				if version := lab.Command(t, "uname", "-r"); !strings.HasPrefix(version, kernel.version) {
@@ -63,8 +63,9 @@ func TestKernels(t *testing.T) {
 					{"counted flowtable", inNamespace(countedFlowtable)},
 					{"idle flowtables", idleFlowtables},
 					{"conntrack of a flowtable", inNamespace(offloadedTraffic)},
-					{"short connections through a flowtable", inNamespace(offloadedConnections)},
 					{"resets through a flowtable", inNamespace(offloadedReset)},
+					{"short connections through a flowtable", inNamespace(shortConnections)},
+					{"conntrack of a flowtable flushed", inNamespace(flushedFlowtable)},
 				} {
 					t.Run(test.name, test.test)
 				}
