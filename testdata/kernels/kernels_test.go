@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 
 	"network-metrics-exporter/testdata/lab"
 	"network-metrics-exporter/testdata/strict"
@@ -38,7 +39,7 @@ func TestKernels(t *testing.T) {
 			t.Parallel()
 			vm.Run(t, vm.Config{
 				Kernel:   kernel.release,
-				Programs: []string{"bash", "bridge", "ip", "nft", "pppd", "wg"},
+				Programs: []string{"bash", "bridge", "conntrack", "ip", "nft", "pppd", "wg"},
 				Project:  map[string]string{program: "."},
 			}, func(t *testing.T) {
 				if version := lab.Command(t, "uname", "-r"); !strings.HasPrefix(version, kernel.version) {
@@ -56,13 +57,15 @@ func TestKernels(t *testing.T) {
 					{"macvlan", inNamespace(macvlan)},
 					{"WireGuard", inNamespace(wireGuard)},
 					{"WireGuard peers", inNamespace(wireGuardPeers)},
+					{"WireGuard presence", wireGuardPresence},
 					{"PPP", inNamespace(ppp)},
 					{"flowtable", inNamespace(flowtable)},
 					{"counted flowtable", inNamespace(countedFlowtable)},
 					{"idle flowtables", idleFlowtables},
 					{"conntrack of a flowtable", inNamespace(offloadedTraffic)},
-					{"short connections through a flowtable", inNamespace(offloadedConnections)},
 					{"resets through a flowtable", inNamespace(offloadedReset)},
+					{"short connections through a flowtable", inNamespace(shortConnections)},
+					{"conntrack of a flowtable flushed", inNamespace(flushedFlowtable)},
 				} {
 					t.Run(test.name, test.test)
 				}
@@ -219,39 +222,6 @@ func macvlan(t *testing.T) {
 	counts(t, pairs{{client("laptop", 10), server}}, "lan")
 }
 
-// wireGuard has two peers, who reach the Internet and each other through the router.
-func wireGuard(t *testing.T) {
-	build(t, `
-		wan
-		ip link add wg0 type wireguard
-		wg genkey >/run/router.key
-		wg set wg0 private-key /run/router.key listen-port 51820
-		ip link set wg0 mtu 1420
-		lan wg0 9
-		for i in 0 1; do
-			name=peer$i
-			host $name
-			# The way over which the tunnel goes is no LAN.
-			ip link add way$i type veth peer name eth0 netns $name
-			ip addr add 198.51.100.$((4 * i + 1))/30 dev way$i
-			ip link set way$i up
-			ip -n $name addr add 198.51.100.$((4 * i + 2))/30 dev eth0
-			ip -n $name link set eth0 up
-			ip -n $name link add wg0 type wireguard
-			wg genkey >/run/$name.key
-			ip netns exec $name wg set wg0 private-key /run/$name.key \
-				peer "$(wg pubkey </run/router.key)" endpoint 198.51.100.$((4 * i + 1)):51820 allowed-ips 0.0.0.0/0,::/0
-			ip -n $name link set wg0 mtu 1420 up
-			ip -n $name addr add 192.168.9.10$i/32 dev wg0
-			ip -n $name addr add fd00:9::10$i/128 dev wg0
-			ip -n $name route add default dev wg0
-			ip -n $name -6 route add default dev wg0
-			wg set wg0 peer "$(wg pubkey </run/$name.key)" allowed-ips 192.168.9.10$i/32,fd00:9::10$i/128
-		done`)
-	peer0, peer1 := client("peer0", 9), host("peer1", "192.168.9.101", "fd00:9::101")
-	counts(t, pairs{{peer0, server}, {peer1, server}, {peer0, peer1}, {peer1, peer0}}, "wg0")
-}
-
 // ppp has the Internet behind a line that is dialled.
 func ppp(t *testing.T) {
 	build(t, `
@@ -325,10 +295,19 @@ func (c totals) add(network string, from, to *lab.Host, bytes uint64) {
 
 // An exporter is an installation of the program.
 type exporter struct {
-	dir    string
-	flags  []string
-	totals totals             // as published by the last run, without those of 0
-	values map[string]float64 // gauges without labels, as published by the last run
+	dir   string
+	flags []string
+
+	// As published by the last run:
+	totals  totals             // without those of 0
+	values  map[string]float64 // gauges without labels
+	clients map[string]listing // by address
+}
+
+// A listing is what client_info and client_status tell of a client.
+type listing struct {
+	Name, Source, Interface string
+	Online                  bool
 }
 
 // newExporter makes an installation for which these interfaces are the LAN.
@@ -359,17 +338,33 @@ func (x *exporter) run(t *testing.T, says ...string) {
 	}
 	x.totals = make(totals)
 	for _, series := range families["client_traffic_bytes"].GetMetric() {
-		labels := make(map[string]string)
-		for _, label := range series.Label {
-			labels[label.GetName()] = label.GetValue()
-		}
+		labels := labelsOf(series)
 		x.totals[labels["direction"]+" "+labels["ip"]] = uint64(series.Counter.GetValue())
 	}
 	maps.DeleteFunc(x.totals, func(_ string, bytes uint64) bool { return bytes == 0 })
+	x.clients = make(map[string]listing)
+	for _, series := range families["client_info"].GetMetric() {
+		labels := labelsOf(series)
+		x.clients[labels["ip"]] = listing{Name: labels["client"], Source: labels["source"], Interface: labels["interface"]}
+	}
+	for _, series := range families["client_status"].GetMetric() {
+		ip := labelsOf(series)["ip"]
+		client := x.clients[ip]
+		client.Online = series.Gauge.GetValue() == 1
+		x.clients[ip] = client
+	}
 	x.values = make(map[string]float64)
 	for name, family := range families {
 		if series := family.Metric[0]; len(family.Metric) == 1 && series.Gauge != nil {
 			x.values[name] = series.Gauge.GetValue()
 		}
 	}
+}
+
+func labelsOf(series *dto.Metric) map[string]string {
+	labels := make(map[string]string)
+	for _, label := range series.Label {
+		labels[label.GetName()] = label.GetValue()
+	}
+	return labels
 }

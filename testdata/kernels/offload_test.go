@@ -17,21 +17,24 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// offload builds a home whose router forwards by a flowtable, and has conntrack
+// offloading has everything that can be forwarded by a flowtable.
+const offloading = `
+	table inet filter {
+		flowtable f { hook ingress priority filter; devices = { lan, wan }; counter; }
+		counter forwarded { }
+		chain forward {
+			type filter hook forward priority filter; policy accept;
+			counter name forwarded
+			meta l4proto { tcp, udp } flow add @f
+		}
+	}`
+
+// offloadingHome builds a home whose router forwards by a flowtable, and has conntrack
 // count.
-func offload(t *testing.T) *flowReader {
+func offloadingHome(t *testing.T) {
 	t.Helper()
 	home(t)
-	lab.Nft(t, `
-		table inet filter {
-			flowtable f { hook ingress priority filter; devices = { lan, wan }; counter; }
-			counter forwarded { }
-			chain forward {
-				type filter hook forward priority filter; policy accept;
-				counter name forwarded
-				meta l4proto { tcp, udp } flow add @f
-			}
-		}
+	lab.Nft(t, offloading+`
 		table ip nat {
 			chain postrouting {
 				type nat hook postrouting priority srcnat; policy accept;
@@ -41,6 +44,12 @@ func offload(t *testing.T) *flowReader {
 	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_acct", []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// offload has a reader at such a home.
+func offload(t *testing.T) *flowReader {
+	t.Helper()
+	offloadingHome(t)
 	lan, err := neighbor.Read([]string{"lan"})
 	if err != nil {
 		t.Fatal(err)
@@ -112,55 +121,6 @@ func offloadedTraffic(t *testing.T) {
 	if forwarded := namedCounter(t, "forwarded"); forwarded > total/2 {
 		t.Errorf("%d of %d bytes passed the forward chain: there was no flowtable at work", forwarded, total)
 	}
-}
-
-// offloadedConnections has all of many short connections counted, however they end.
-func offloadedConnections(t *testing.T) {
-	r := offload(t)
-	lab.Nft(t, `
-		table netdev truth {
-			counter tx { }
-			counter rx { }
-			chain lan { type filter hook ingress device lan priority -500; ip protocol tcp counter name tx; }
-			chain wan { type filter hook ingress device wan priority -500; ip protocol tcp counter name rx; }
-		}`)
-	laptop := client("laptop", 10)
-	for i := range 40 {
-		c := lab.TCP(t, "tcp4", laptop, server)
-		talk(t, c, 1000*(1+i%7))
-		switch i % 4 {
-		case 0, 1: // a FIN from the one side, then from the other
-			if i%4 == 1 {
-				c.From, c.To = c.To, c.From
-			}
-			if err := c.Close(); err != nil {
-				t.Fatal(err)
-			}
-		case 2: // a RST
-			if err := c.To.SetLinger(0); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.To.Close(); err != nil {
-				t.Fatal(err)
-			}
-		case 3: // silence
-		}
-		if i%5 == 0 {
-			r.read(t)
-		}
-	}
-	var diff string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		r.read(t)
-		want := map[netip.Addr][2]uint64{laptop.IPv4: {
-			state.Rx: counterBytes(t, "netdev", "truth", "rx"),
-			state.Tx: counterBytes(t, "netdev", "truth", "tx"),
-		}}
-		if diff = cmp.Diff(want, r.totals, cmpopts.EquateComparable(netip.Addr{})); diff == "" {
-			return
-		}
-	}
-	t.Errorf("traffic (-arrived +counted):\n%s", diff)
 }
 
 // talk has either end say that many bytes to the other.

@@ -1,0 +1,146 @@
+package kernels
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"network-metrics-exporter/testdata/lab"
+)
+
+// countsFlows makes an installation at a home that forwards by a flowtable, which
+// counts what conntrack knows.
+func countsFlows(t *testing.T) *exporter {
+	t.Helper()
+	offloadingHome(t)
+	x := newExporter(t, "lan")
+	x.flags = append(x.flags, "--accounting=flows", "--conntrack-budget=100")
+	x.run(t)
+	return x
+}
+
+// arrivals count the TCP that the router receives, before anything can drop it.
+const arrivals = `
+	table netdev truth {
+		counter tx { }
+		counter rx { }
+		chain lan { type filter hook ingress device lan priority -500; ip protocol tcp counter name tx; }
+		chain wan { type filter hook ingress device wan priority -500; ip protocol tcp counter name rx; }
+	}`
+
+// shortConnections has runs two seconds apart count all of hundreds of connections,
+// however they end, most of which no run ever sees established.
+func shortConnections(t *testing.T) {
+	x := countsFlows(t)
+	lab.Nft(t, arrivals)
+	laptop := client("laptop", 10)
+	const every = 2 * time.Second
+	next := time.Now().Add(every)
+	for i := range 500 {
+		c := lab.TCP(t, "tcp4", laptop, server)
+		talk(t, c, 1000*(1+i%7))
+		end(t, c, i)
+		if time.Now().After(next) {
+			x.run(t)
+			next = time.Now().Add(every)
+		}
+	}
+	isOffloading(t)
+	var diff string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		x.run(t)
+		want := totals{
+			"rx 192.168.10.100": counterBytes(t, "netdev", "truth", "rx"),
+			"tx 192.168.10.100": counterBytes(t, "netdev", "truth", "tx"),
+		}
+		if diff = cmp.Diff(want, x.totals); diff == "" {
+			return
+		}
+	}
+	t.Errorf("traffic (-arrived +counted):\n%s", diff)
+}
+
+// end ends a connection in one of four ways.
+func end(t *testing.T, c *lab.Connection, way int) {
+	t.Helper()
+	var err error
+	switch way % 4 {
+	case 0: // a FIN from the one side, then from the other
+		err = c.Close()
+	case 1:
+		err = (&lab.Connection{From: c.To, To: c.From}).Close()
+	case 2: // a RST
+		err = errors.Join(c.To.SetLinger(0), c.To.Close(), c.From.Close())
+	case 3: // silence
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// catchesUp checks that all that was sent is counted, and nothing twice: in a run or
+// two more, for a dump can miss a flow that the next one shows.
+func (x *exporter) catchesUp(t *testing.T, want totals) {
+	t.Helper()
+	var diff string
+	for range 3 {
+		x.run(t)
+		if diff = cmp.Diff(want, x.totals); diff == "" {
+			return
+		}
+		t.Logf("not yet (-sent +counted):\n%s", diff)
+	}
+	t.Fatalf("traffic (-sent +counted):\n%s", diff)
+}
+
+// flushedFlowtable has somebody throw conntrack's entries away: with them may go what
+// came since the last run, and no more, and nothing is counted twice.
+func flushedFlowtable(t *testing.T) {
+	x := countsFlows(t)
+	send, want := newConversation(t), make(totals)
+	send(want)
+	x.catchesUp(t, want)
+	isOffloading(t)
+
+	counted := maps.Clone(want)
+	send(want)
+	lab.Command(t, "conntrack", "-F")
+	// That is what is lost, and none of what follows.
+	want = counted
+	send(want)
+	x.catchesUp(t, want)
+	send(want)
+	x.catchesUp(t, want)
+}
+
+// newConversation returns a function that has the client and the server send each
+// other datagrams, by flows that stay the same, and adds what they sent.
+func newConversation(t *testing.T) (send func(totals)) {
+	t.Helper()
+	laptop := client("laptop", 10)
+	flows := make(map[string]*lab.Flow)
+	for _, network := range []string{"udp4", "udp6"} {
+		flows[network] = lab.UDP(t, network, laptop, server)
+	}
+	return func(sum totals) {
+		t.Helper()
+		for network, flow := range flows {
+			for range 10 {
+				sum.add(network, laptop, server, flow.Send(t, 20, 1000))
+				sum.add(network, server, laptop, flow.Reply(t, 30, 700))
+			}
+		}
+	}
+}
+
+// isOffloading checks that flows are in a flowtable.
+func isOffloading(t *testing.T) {
+	t.Helper()
+	if entries := lab.Command(t, "conntrack", "-L"); !strings.Contains(entries, "[OFFLOAD]") {
+		t.Errorf("no flow is in the flowtable:\n%s", entries)
+	}
+}
