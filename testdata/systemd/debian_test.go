@@ -84,8 +84,10 @@ func (d *debian) output(name string, args ...string) string {
 
 func (d *debian) read(tb testing.TB, name string) (string, bool) {
 	tb.Helper()
-	// The first line tells whether there is such a file.
-	output := d.run(tb, "sh", "-c", `[ ! -e "$0" ] || { echo; cat "$0"; }`, name)
+	// The first line tells whether there is such a file; one command reads
+	// and tells, so that a file may go meanwhile.
+	output := d.run(tb, "sh", "-c", `if text=$(LC_ALL=C cat "$0" 2>&1); then printf '\n%s\n' "$text"
+		else case $text in *"No such file"*) ;; *) echo "$text"; false ;; esac; fi`, name)
 	return strings.CutPrefix(output, "\n")
 }
 
