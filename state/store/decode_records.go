@@ -98,28 +98,25 @@ func (d *ledgerDecoder) periods(packed []byte) [2]state.PeriodBytes {
 
 // other reads a message that is a total and no more.
 func (d *ledgerDecoder) other(message []byte) {
-	var fields usageFields
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
-		d.collect(&fields, f)
-	}
+	fields := d.usageOnly(message)
 	d.total(&fields, &d.Other)
 }
 
 // otherDevice reads a message that is usage and no more.
 func (d *ledgerDecoder) otherDevice(message []byte) {
-	var fields usageFields
+	fields := d.usageOnly(message)
+	d.usage(&fields, &d.OtherDevice)
+}
+
+// usageOnly collects the fields of a message that has no others.
+func (d *ledgerDecoder) usageOnly(message []byte) (fields usageFields) {
 	for {
 		f, ok := d.next(&message)
 		if !ok {
-			break
+			return fields
 		}
 		d.collect(&fields, f)
 	}
-	d.usage(&fields, &d.OtherDevice)
 }
 
 func (d *ledgerDecoder) device(message []byte) {
