@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/state"
-	"network-metrics-exporter/testdata/lab"
 )
 
 // TestKeepPrevious is about the ledger before the last one, and what may be in its
@@ -237,17 +234,7 @@ func saveForever(t *testing.T, dir string) {
 // and returns which was the last one that it said it saved.
 func killAfter(t *testing.T, dir string, ledgers int, more time.Duration) (saved uint64) {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestSaveKilled$", "-test.timeout=60s")
-	child.Env = append(os.Environ(), killVariable+"="+dir)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); errors.Is(err, syscall.ENOEXEC) {
-		lab.Unavailable(t, "start this binary, which is for another processor: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	child, out := startTest(t, "TestSaveKilled", killVariable+"="+dir)
 	lines := bufio.NewScanner(out)
 	for n := 0; lines.Scan(); n++ {
 		if _, err := fmt.Sscanf(lines.Text(), "saved %d", &saved); err != nil {

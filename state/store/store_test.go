@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -211,19 +212,9 @@ func TestOpenAfterKill(t *testing.T) {
 		select {}
 	}
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestOpenAfterKill$", "-test.timeout=60s")
-	child.Env = append(os.Environ(), holdVariable+"="+dir)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); errors.Is(err, syscall.ENOEXEC) {
-		lab.Unavailable(t, "start this binary, which is for another processor: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	child, out := startTest(t, "TestOpenAfterKill", holdVariable+"="+dir)
 	said := make([]byte, len("held\n"))
-	_, err = out.Read(said)
+	_, err := out.Read(said)
 	_, held := at(dir).Open(0)
 	child.Process.Kill()
 	child.Wait()
@@ -234,6 +225,24 @@ func TestOpenAfterKill(t *testing.T) {
 		t.Errorf("while a child held it: got error %v, want one about the lock", held)
 	}
 	openDir(t, dir)
+}
+
+// startTest starts this binary once more, for one test and with a variable that
+// tells it that it is the child.
+func startTest(t *testing.T, test, variable string) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.timeout=60s")
+	child.Env = append(os.Environ(), variable)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); errors.Is(err, syscall.ENOEXEC) {
+		lab.Unavailable(t, "start this binary, which is for another processor: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return child, out
 }
 
 func TestOpenRefuses(t *testing.T) {
