@@ -285,24 +285,6 @@ func TestWithoutRuntimeDir(t *testing.T) {
 	})
 }
 
-// addGuests adds another LAN, guest0, with a host.
-func addGuests(t *testing.T) *lab.Host {
-	t.Helper()
-	lab.Nft(t, `add rule inet filter forward iifname "guest0" accept`)
-	lab.Command(t, "sh", "-ec", `
-		ip netns add guest
-		ip link add guest0 type veth peer name eth0 address 02:00:00:00:00:09 netns guest
-		ip addr add 192.168.20.1/24 dev guest0
-		ip addr add fd00:20::1/64 dev guest0 nodad
-		ip link set guest0 up
-		ip -n guest link set eth0 up
-		ip -n guest addr add 192.168.20.5/24 dev eth0
-		ip -n guest addr add fd00:20::5/64 dev eth0 nodad
-		ip -n guest route add default via 192.168.20.1
-		ip -n guest route add default via fd00:20::1`)
-	return &lab.Host{Name: "guest", IPv4: netip.MustParseAddr("192.168.20.5"), IPv6: netip.MustParseAddr("fd00:20::5")}
-}
-
 // TestLocalTraffic tells what two LANs exchange with each other from what they
 // exchange with the internet, to the byte.
 func TestLocalTraffic(t *testing.T) {
@@ -312,7 +294,7 @@ func TestLocalTraffic(t *testing.T) {
 			t.Parallel()
 			lab.Run(t, func(t *testing.T, r *lab.Router) {
 				countFlows(t)
-				guest := addGuests(t)
+				guest := r.AddGuest(t, "guest0")
 				i := install(t, r)
 				flags := []string{"--interface=br-lan", "--interface=guest0", "--accounting=" + layout}
 				remote, local := lab.UDP(t, "udp4", r.Laptop, r.Server), lab.UDP(t, "udp4", r.Laptop, guest)

@@ -12,24 +12,6 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// addGuest adds another LAN, ppp7, with a host.
-func addGuest(t *testing.T) *lab.Host {
-	t.Helper()
-	lab.Nft(t, `add rule inet filter forward iifname "ppp*" accept`)
-	lab.Command(t, "sh", "-ec", `
-		ip netns add guest
-		ip link add ppp7 type veth peer name eth0 netns guest
-		ip addr add 192.168.20.1/24 dev ppp7
-		ip addr add fd00:20::1/64 dev ppp7 nodad
-		ip link set ppp7 up
-		ip -n guest link set eth0 up
-		ip -n guest addr add 192.168.20.5/24 dev eth0
-		ip -n guest addr add fd00:20::5/64 dev eth0 nodad
-		ip -n guest route add default via 192.168.20.1
-		ip -n guest route add default via fd00:20::1`)
-	return &lab.Host{Name: "guest", IPv4: netip.MustParseAddr("192.168.20.5"), IPv6: netip.MustParseAddr("fd00:20::5")}
-}
-
 // guestPlan counts both LANs, the other one by a wildcard.
 func guestPlan(layout state.Layout) Plan {
 	p := plan(layout)
@@ -69,7 +51,7 @@ func nonzero(counters []state.Counter) []state.Counter {
 func TestLocalTraffic(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		guest := addGuest(t)
+		guest := r.AddGuest(t, "ppp7")
 		p := guestPlan(state.Sets)
 		if a := mustAccount(t, p); !a.LocalKnown {
 			t.Error("local traffic is not known")
@@ -107,7 +89,7 @@ func TestLocalTraffic(t *testing.T) {
 func TestLocalTrafficOfOthers(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		guest := addGuest(t)
+		guest := r.AddGuest(t, "ppp7")
 		p := guestPlan(state.Sets)
 		p.MaxClients = 1
 		mustAccount(t, p)

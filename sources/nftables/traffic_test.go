@@ -129,24 +129,12 @@ func TestAccountDropped(t *testing.T) {
 func TestAccountNetworks(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
-		lab.Nft(t, "add rule inet filter forward iifname lan2 accept")
 		p := plan(state.Sets)
 		p.Interfaces = append(p.Interfaces, "lan2")
 		p.Networks = append(p.Networks, netip.MustParsePrefix("192.168.20.0/24"))
 		mustAccount(t, p)
 
-		lab.Command(t, "sh", "-ec", `
-			ip netns add guest
-			ip link add lan2 type veth peer name eth0 netns guest
-			ip addr add 192.168.20.1/24 dev lan2
-			ip addr add fd00:20::1/64 dev lan2 nodad
-			ip link set lan2 up
-			ip -n guest link set eth0 up
-			ip -n guest addr add 192.168.20.5/24 dev eth0
-			ip -n guest addr add fd00:20::5/64 dev eth0 nodad
-			ip -n guest route add default via 192.168.20.1
-			ip -n guest route add default via fd00:20::1`)
-		guest := &lab.Host{Name: "guest", IPv4: netip.MustParseAddr("192.168.20.5"), IPv6: netip.MustParseAddr("fd00:20::5")}
+		guest := r.AddGuest(t, "lan2")
 
 		first := converse(t, r.Server, r.Laptop, guest)
 		want := slices.DeleteFunc(first, func(c state.Counter) bool { return c.Addr == guest.IPv6 })

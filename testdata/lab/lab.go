@@ -71,6 +71,25 @@ func host(name, ipv4, ipv6 string, mac byte) *Host {
 	return &Host{name, netip.MustParseAddr(ipv4), netip.MustParseAddr(ipv6), net.HardwareAddr{2, 0, 0, 0, 0, mac}}
 }
 
+// AddGuest adds another LAN with one host, which the firewall lets send.
+func (r *Router) AddGuest(t *testing.T, lan string) *Host {
+	t.Helper()
+	guest := host("guest", "192.168.20.5", "fd00:20::5", 0x09)
+	Nft(t, "add rule inet filter forward iifname "+lan+" accept")
+	Command(t, "sh", "-ec", `
+		ip netns add guest
+		ip link add "$0" type veth peer name eth0 address "$1" netns guest
+		ip addr add 192.168.20.1/24 dev "$0"
+		ip addr add fd00:20::1/64 dev "$0" nodad
+		ip link set "$0" up
+		ip -n guest link set eth0 up
+		ip -n guest addr add 192.168.20.5/24 dev eth0
+		ip -n guest addr add fd00:20::5/64 dev eth0 nodad
+		ip -n guest route add default via 192.168.20.1
+		ip -n guest route add default via fd00:20::1`, lan, guest.MAC.String())
+	return guest
+}
+
 // Do runs f on a thread that has joined the host's network namespace: sockets
 // that f opens belong to the host for as long as they live. What f starts in
 // other goroutines does not.
