@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -163,8 +162,7 @@ func TestGroupsOf(t *testing.T) {
 // capabilities that are dropped.
 func startChild(t *testing.T, dir string, dropped []uintptr, start *syscall.SysProcAttr) (got became) {
 	t.Helper()
-	child := exec.Command("/proc/self/exe", "-test.run=^TestBecomeOwner$", "-test.timeout=60s")
-	child.Env = append(os.Environ(), becomeVariable+"="+dir)
+	child := childTest(t, "TestBecomeOwner", becomeVariable+"="+dir)
 	child.SysProcAttr = start
 	if uid := os.Geteuid(); start == nil && uid != 0 {
 		// Root of a user namespace where there is nobody else.
@@ -190,9 +188,6 @@ func startChild(t *testing.T, dir string, dropped []uintptr, start *syscall.SysP
 		done <- child.Run()
 	}()
 	if err := <-done; err != nil {
-		if errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.EACCES) {
-			lab.Unavailable(t, "start this binary, which is for another processor: %v", err)
-		}
 		t.Fatalf("%v: %s%s", err, &stdout, &stderr)
 	}
 	line, _, _ := bytes.Cut(stdout.Bytes(), []byte("\n"))
