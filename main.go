@@ -313,7 +313,7 @@ func (e *exporter) publish(report *state.Report) error {
 // if the clocks cannot be read.
 func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, state.Scope, error) {
 	var s state.Sample
-	s.LAN = collectFrom(&s, state.Neighbor, e.readLAN)
+	s.LAN = collectFrom(&s, state.Neighbor, func() (*state.LAN, error) { return readLAN(e.Interfaces, len(last.Clients)) })
 	scope := state.NewScope(e.Networks, s.LAN, last.Networks)
 	begun, err := clock.Read()
 	if err != nil {
@@ -365,8 +365,8 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 }
 
 // readLAN asks for the LAN and for its WireGuard peers.
-func (e *exporter) readLAN() (*state.LAN, error) {
-	lan, err := neighbor.Read(e.Interfaces)
+func readLAN(interfaces []string, expected int) (*state.LAN, error) {
+	lan, err := neighbor.Read(interfaces, expected)
 	if lan == nil {
 		return nil, err
 	}

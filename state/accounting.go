@@ -73,7 +73,10 @@ type Counter struct {
 
 // Compare orders counters by address, direction and ID.
 func (c Counter) Compare(other Counter) int {
-	return cmp.Or(c.Addr.Compare(other.Addr), cmp.Compare(c.Direction, other.Direction), c.ID.Compare(other.ID))
+	if byAddr := c.Addr.Compare(other.Addr); byAddr != 0 {
+		return byAddr
+	}
+	return cmp.Or(cmp.Compare(c.Direction, other.Direction), c.ID.Compare(other.ID))
 }
 
 // Layout is a way to count: a value of the flag --accounting.

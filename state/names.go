@@ -2,7 +2,6 @@ package state
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -63,7 +62,7 @@ func newDirectory(records []NameRecord) *directory {
 			d.records = append(d.records, r)
 		}
 	}
-	slices.SortStableFunc(d.records, func(a, b NameRecord) int { return a.Addr.Compare(b.Addr) })
+	SortByAddr(d.records, func(r *NameRecord) netip.Addr { return r.Addr })
 	return d
 }
 

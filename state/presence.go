@@ -56,7 +56,8 @@ func (c *Client) isOnline(entry *NeighborEntry, now, within time.Duration) bool 
 	}
 }
 
-// compareLiveness says which of two entries tells more of a device's presence.
+// compareLiveness says which of two entries tells more of a device's presence. Where
+// they tell the same it is by the names of their interfaces, lest it change.
 func compareLiveness(a, b *NeighborEntry) int {
 	rank := func(n *NeighborEntry) int {
 		switch {
@@ -68,7 +69,7 @@ func compareLiveness(a, b *NeighborEntry) int {
 			return 0
 		}
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.Confirmed, a.Confirmed))
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.Confirmed, a.Confirmed), cmp.Compare(b.Interface, a.Interface))
 }
 
 // see takes note of a sign of life that was given at a time on the steady clock.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,17 +27,19 @@ import (
 // Routes are read where addresses do not tell which networks lie behind an
 // interface: for each family, those of point-to-point interfaces (WireGuard, tun,
 // ppp) and of such as have no address with a network of several hosts.
-func Read(interfaces []string) (*state.LAN, error) {
+//
+// Expected is how many neighbours there may be: room is made for as many at once.
+func Read(interfaces []string, expected int) (*state.LAN, error) {
 	conn, err := netlink.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	return read(conn, interfaces)
+	return read(conn, interfaces, expected)
 }
 
 // read is Read with an open connection.
-func read(conn *netlink.Conn, interfaces []string) (lan *state.LAN, err error) {
+func read(conn *netlink.Conn, interfaces []string, expected int) (lan *state.LAN, err error) {
 	var missing error
 	err = netlink.Retry(func() error {
 		links, err := listLinks(conn)
@@ -53,7 +56,7 @@ func read(conn *netlink.Conn, interfaces []string) (lan *state.LAN, err error) {
 		if lan.Addrs, err = listAddrs(conn, links); err != nil {
 			return fmt.Errorf("list addresses: %w", err)
 		}
-		if lan.Neighbors, err = listNeighbors(conn, wanted); err != nil {
+		if lan.Neighbors, err = listNeighbors(conn, wanted, expected); err != nil {
 			return fmt.Errorf("list neighbours: %w", err)
 		}
 		if lan.Routes, err = listRoutes(conn, wanted, lan.Addrs); err != nil {
@@ -119,9 +122,10 @@ func listAddrs(conn *netlink.Conn, links map[uint32]link) (addrs []state.Interfa
 }
 
 // listNeighbors returns the entries of some interfaces, sorted by address.
-func listNeighbors(conn *netlink.Conn, links map[uint32]link) (neighbors []state.NeighborEntry, err error) {
+func listNeighbors(conn *netlink.Conn, links map[uint32]link, expected int) ([]state.NeighborEntry, error) {
+	neighbors := make([]state.NeighborEntry, 0, expected)
 	e := netlink.NewEncoder(make([]byte, unix.SizeofNdMsg)...)
-	err = dump(conn, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, e, func(body []byte) error {
+	err := dump(conn, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, e, func(body []byte) error {
 		index, n, err := parseNeighbor(body)
 		if l, ok := links[index]; ok && err == nil && n.Addr.IsValid() {
 			n.Interface = l.name
@@ -129,12 +133,7 @@ func listNeighbors(conn *netlink.Conn, links map[uint32]link) (neighbors []state
 		}
 		return err
 	})
-	slices.SortFunc(neighbors, func(a, b state.NeighborEntry) int {
-		if c := a.Addr.Compare(b.Addr); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Interface, b.Interface)
-	})
+	state.SortByAddr(neighbors, func(n *state.NeighborEntry) netip.Addr { return n.Addr })
 	return neighbors, err
 }
 

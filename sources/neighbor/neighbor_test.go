@@ -323,17 +323,23 @@ func sysctl(t *testing.T, family, name, parameter string, value int64) {
 // mustRead asks the kernel.
 func mustRead(t *testing.T, interfaces ...string) *state.LAN {
 	t.Helper()
-	lan, err := Read(interfaces)
+	lan, err := Read(interfaces, 0)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !slices.IsSortedFunc(lan.Neighbors, func(a, b state.NeighborEntry) int { return a.Addr.Compare(b.Addr) }) {
+		t.Errorf("entries out of order: %v", lan.Neighbors)
 	}
 	return tidy(lan)
 }
 
-// tidy sorts the addresses and leaves out entries of multicast addresses, which the
-// kernel makes when it pleases.
+// tidy sorts the addresses and what is of one address, and leaves out entries of
+// multicast addresses, which the kernel makes when it pleases.
 func tidy(lan *state.LAN) *state.LAN {
 	lan.Neighbors = slices.DeleteFunc(lan.Neighbors, func(e state.NeighborEntry) bool { return e.Addr.IsMulticast() })
+	slices.SortFunc(lan.Neighbors, func(a, b state.NeighborEntry) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Interface, b.Interface))
+	})
 	slices.SortFunc(lan.Addrs, func(a, b state.InterfaceAddr) int {
 		return cmp.Or(cmp.Compare(a.Interface, b.Interface), a.Addr.Compare(b.Addr), cmp.Compare(a.Network.Bits(), b.Network.Bits()))
 	})
@@ -533,7 +539,7 @@ func TestReadInterfaces(t *testing.T) {
 		}
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				lan, err := Read(tt.interfaces)
+				lan, err := Read(tt.interfaces, 0)
 				if diff := gocmp.Diff(tt.err, message(err)); diff != "" {
 					t.Errorf("error (-want +got):\n%s", diff)
 				}
@@ -678,7 +684,7 @@ func TestReadTorn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(conn, []string{"br-lan", "br-guest"})
+	got, err := read(conn, []string{"br-lan", "br-guest"}, 0)
 	if want := `find interface "br-guest": no such network interface`; message(err) != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
@@ -704,7 +710,7 @@ func TestReadTorn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lan, err := read(conn, []string{"br-lan"}); lan != nil || message(err) != want {
+		if lan, err := read(conn, []string{"br-lan"}, 0); lan != nil || message(err) != want {
 			t.Errorf("%v, error %v, want %s", lan, err, want)
 		}
 	}

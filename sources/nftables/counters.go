@@ -163,12 +163,7 @@ type countedSet struct {
 func addToSets(k kernel, generation uint32, sets []countedSet, clients []netip.Addr) error {
 	var b batch
 	for _, s := range sets {
-		var lacking []netip.Addr
-		for _, addr := range clients {
-			if familyOf(addr) == s.family && !s.has(addr) {
-				lacking = append(lacking, addr)
-			}
-		}
+		lacking := s.lacking(clients, s.family)
 		b.addClients(s.clientSet, 0, lacking[:min(len(lacking), max(0, s.size-s.elements()))])
 	}
 	_, err := b.commit(k, generation)

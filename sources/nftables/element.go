@@ -1,7 +1,6 @@
 package nftables
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,10 +21,22 @@ type setCounters struct {
 // elements is how many there are.
 func (s *setCounters) elements() int { return len(s.counters) + len(s.plain) }
 
-// has reports whether the set has an element for an address.
-func (s *setCounters) has(addr netip.Addr) bool {
-	_, found := slices.BinarySearchFunc(s.counters, addr, func(c state.Counter, addr netip.Addr) int { return c.Addr.Compare(addr) })
-	return found || slices.Contains(s.plain, addr)
+// lacking returns those addresses of a family that the set has no element for.
+func (s *setCounters) lacking(addrs []netip.Addr, of family) (lacking []netip.Addr) {
+	next := 0 // as most often both are sorted
+	for _, addr := range addrs {
+		found := familyOf(addr) != of
+		if !found && next < len(s.counters) && s.counters[next].Addr == addr {
+			found = true
+			next++
+		} else if !found {
+			next, found = slices.BinarySearchFunc(s.counters, addr, func(c state.Counter, addr netip.Addr) int { return c.Addr.Compare(addr) })
+		}
+		if !found && !slices.Contains(s.plain, addr) {
+			lacking = append(lacking, addr)
+		}
+	}
+	return lacking
 }
 
 // readSet reads the counters of a client set. Known are those that the last run
@@ -131,10 +142,16 @@ func parseElement(element netlink.Value, template state.Counter) (c state.Counte
 // sort sorts by address. What the kernel came upon twice, as the set grew
 // meanwhile, has counted more the second time.
 func (s *setCounters) sort() {
-	slices.SortFunc(s.counters, func(a, b state.Counter) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(b.Packets, a.Packets))
-	})
-	s.counters = slices.CompactFunc(s.counters, func(a, b state.Counter) bool { return a.Addr == b.Addr })
+	state.SortByAddr(s.counters, func(c *state.Counter) netip.Addr { return c.Addr })
+	sorted := s.counters[:0]
+	for _, c := range s.counters {
+		if n := len(sorted); n == 0 || sorted[n-1].Addr != c.Addr {
+			sorted = append(sorted, c)
+		} else if c.Packets > sorted[n-1].Packets {
+			sorted[n-1] = c
+		}
+	}
+	s.counters = sorted
 }
 
 // addMissing adds the elements that the last run knew, that are there and that the

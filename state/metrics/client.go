@@ -1,21 +1,23 @@
 package metrics
 
 import (
+	"bytes"
 	"slices"
 
 	"network-metrics-exporter/state"
 )
 
 // clients returns those of a report in the order of their series.
-func clients(r *state.Report) subjects[client] {
-	s := subjects[client]{labels: []string{"ip", "client"}, all: make([]subject[client], 0, len(r.Clients)+1)}
+func clients(p *page, r *state.Report) subjects[client] {
+	labels := []string{"ip", "client"}
+	s := subjects[client]{all: make([]subject[client], 0, len(r.Clients)+1)}
 	if o := r.Other; o != nil {
 		s.others = 1
-		s.all = append(s.all, subject[client]{&client{Total: o.Total, Rate: o.Rate}, [2]string{"", state.OtherName}})
+		s.all = append(s.all, subject[client]{&client{Total: o.Total, Rate: o.Rate}, bytes.Clone(p.labels(labels, "", state.OtherName))})
 	}
 	for i := range r.Clients {
 		c := &r.Clients[i]
-		s.all = append(s.all, subject[client]{c, [2]string{c.Addr.String(), c.Name}})
+		s.all = append(s.all, subject[client]{c, bytes.Clone(p.labels(labels, c.Addr.String(), c.Name))})
 	}
 	slices.SortFunc(s.all, compareSubjects)
 	return s

@@ -1,21 +1,23 @@
 package metrics
 
 import (
+	"bytes"
 	"slices"
 
 	"network-metrics-exporter/state"
 )
 
 // devices returns those of a report in the order of their series.
-func devices(r *state.Report) subjects[device] {
-	s := subjects[device]{labels: []string{"device"}, all: make([]subject[device], 0, len(r.Devices)+1)}
+func devices(p *page, r *state.Report) subjects[device] {
+	labels := []string{"device"}
+	s := subjects[device]{all: make([]subject[device], 0, len(r.Devices)+1)}
 	if r.OtherDevice != nil {
 		s.others = 1
-		s.all = append(s.all, subject[device]{report: &device{UsageReport: *r.OtherDevice}})
+		s.all = append(s.all, subject[device]{&device{UsageReport: *r.OtherDevice}, bytes.Clone(p.labels(labels, ""))})
 	}
 	for i := range r.Devices {
 		d := &r.Devices[i]
-		s.all = append(s.all, subject[device]{d, [2]string{d.ID.String()}})
+		s.all = append(s.all, subject[device]{d, bytes.Clone(p.labels(labels, d.ID.String()))})
 	}
 	slices.SortFunc(s.all, compareSubjects)
 	return s

@@ -1,7 +1,7 @@
 package metrics
 
 import (
-	"cmp"
+	"bytes"
 
 	dto "github.com/prometheus/client_model/go"
 
@@ -28,7 +28,6 @@ type family[R any] struct {
 
 // subjects are all clients, or all devices, in the order of their series.
 type subjects[R any] struct {
-	labels []string // that each of them has
 	all    []subject[R]
 	others int // how many of all, from the first on, stand for those without series
 }
@@ -36,56 +35,58 @@ type subjects[R any] struct {
 // subject is a client or a device.
 type subject[R any] struct {
 	report *R
-	labels [2]string // the values of subjects.labels
+	labels []byte // the text of those that all its series have
 }
 
-// compareSubjects orders subjects by their first label, which no two share.
-func compareSubjects[R any](a, b subject[R]) int { return cmp.Compare(a.labels[0], b.labels[0]) }
+// compareSubjects orders subjects by their first label, which no two share and in
+// which there is nothing to escape.
+func compareSubjects[R any](a, b subject[R]) int { return bytes.Compare(a.labels, b.labels) }
 
 // renderFamilies adds families with the series of all subjects to a page.
 func renderFamilies[R any](p *page, of subjects[R], families []family[R]) {
+	directions := [...][]byte{
+		state.Rx: bytes.Clone(p.labels([]string{"direction"}, state.Rx.String())),
+		state.Tx: bytes.Clone(p.labels([]string{"direction"}, state.Tx.String())),
+	}
 	for i := range families {
 		f := &families[i]
 		if !f.present {
 			continue
 		}
-		var labels []string
-		directions := []direction{state.Rx}
-		if f.directed {
-			labels = append(labels, "direction")
-			directions = append(directions, state.Tx)
-		}
-		labels = append(append(labels, of.labels...), f.labels...)
+		p.begin(f.name, f.help, f.kind)
 		all := of.all
 		if !f.others {
 			all = all[of.others:]
 		}
-		p.begin(f.name, f.help, f.kind, labels...)
-		for _, d := range directions {
-			for j := range all {
-				f.render(p, &all[j], d, len(of.labels))
+		variants := [][]byte{nil}
+		if f.variants != nil {
+			variants = variants[:0]
+			for _, values := range f.variants {
+				variants = append(variants, bytes.Clone(p.labels(f.labels, values...)))
 			}
+		}
+		if !f.directed {
+			f.render(p, all, state.Rx, nil, variants)
+			continue
+		}
+		for d, direction := range directions {
+			f.render(p, all, state.Direction(d), direction, variants)
 		}
 	}
 }
 
-// render adds the series of one direction of a subject, which has n labels, to a
-// page.
-func (f *family[R]) render(p *page, s *subject[R], d direction, n int) {
-	if f.known != nil && !f.known(s.report) {
-		return
-	}
-	for v := range max(1, len(f.variants)) {
-		labels := p.add(f.value(s.report, d, v))[:0]
-		if f.directed {
-			labels = append(labels, d.String())
+// render adds the series of one direction to a page.
+func (f *family[R]) render(p *page, subjects []subject[R], d direction, directionLabel []byte, variants [][]byte) {
+	for i := range subjects {
+		s := &subjects[i]
+		if f.known != nil && !f.known(s.report) {
+			continue
 		}
-		labels = append(labels, s.labels[:n]...)
-		switch {
-		case f.variants != nil:
-			copy(labels[len(labels):cap(labels)], f.variants[v])
-		case f.describe != nil:
-			copy(labels[len(labels):cap(labels)], f.describe(s.report))
+		for v, own := range variants {
+			if f.describe != nil {
+				own = p.labels(f.labels, f.describe(s.report)...)
+			}
+			p.add(f.value(s.report, d, v), directionLabel, s.labels, own)
 		}
 	}
 }

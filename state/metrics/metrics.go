@@ -30,8 +30,8 @@ type Run struct {
 // left out.
 func Render(to io.Writer, r *state.Report, run Run) error {
 	p := newPage(to)
-	renderFamilies(p, clients(r), clientFamilies(r, run))
-	renderFamilies(p, devices(r), deviceFamilies(r))
+	renderFamilies(p, clients(p, r), clientFamilies(r, run))
+	renderFamilies(p, devices(p, r), deviceFamilies(r))
 	renderPlain(p, networkFamilies(r))
 	renderPlain(p, programFamilies(r, run))
 	renderPlain(p, periodFamilies(r))

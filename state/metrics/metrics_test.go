@@ -495,7 +495,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // TestRenderBatches renders more series than go at a time, and has the library
 // render the same again, a family at a time.
 func TestRenderBatches(t *testing.T) {
-	for _, clients := range []int{batchSize - 1, batchSize, batchSize + 1, 5 * batchSize / 2} {
+	for _, clients := range []int{64 - 1, 64, 64 + 1, 5 * 64 / 2} {
 		got, families := mustRender(t, manyClients(clients))
 		var want bytes.Buffer
 		for _, name := range slices.Sorted(maps.Keys(families)) {
@@ -515,7 +515,7 @@ func TestRenderStops(t *testing.T) {
 	err := Render(writerFunc(func(b []byte) (int, error) {
 		writes++
 		return 0, full
-	}), manyClients(3*batchSize), thisRun)
+	}), manyClients(3*64), thisRun)
 	if !errors.Is(err, full) || writes != 1 {
 		t.Errorf("error %v after %d writes, want %v after 1", err, writes, full)
 	}

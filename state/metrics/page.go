@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -14,103 +15,104 @@ const (
 	gauge   = dto.MetricType_GAUGE
 )
 
-const (
-	maxLabels = 7
-
-	// batchSize is how many series are rendered at a time: a page of any length
-	// takes the memory of these.
-	batchSize = 64
-)
+// pieceSize is how much text is written at a time: a page of any length takes the
+// memory of that.
+const pieceSize = 64 << 10
 
 // page is a text in the making: a family is begun, its series are added, and so on
-// with the next one; the text is written batch by batch. The first error ends it.
+// with the next one; the text is written piece by piece. The first error ends it.
+//
+// expfmt writes what has to be escaped, and each of these texts once: a page has
+// twenty series with the labels of one client.
 type page struct {
-	to  io.Writer
-	err error
+	to   io.Writer
+	err  error
+	text []byte // not written yet
 
-	family  dto.MetricFamily  // the one that series go to; Metric is the batch
-	labels  [maxLabels]string // the names of its labels
-	nlabels int
-	begun   bool // whether HELP and TYPE are written
+	name string // of the family that series go to
+	head []byte // its HELP and TYPE; nil once it has series
 
-	room [batchSize]series // reused for each batch
-	text bytes.Buffer      // reused for each batch
+	// Reused for each text of expfmt.
+	family dto.MetricFamily // of one series
+	series dto.Metric
+	pairs  []*dto.LabelPair
+	buffer bytes.Buffer
 }
 
-// series has room for all that expfmt wants to know of a series.
-type series struct {
-	value  float64
-	labels [maxLabels]string // their values
-
-	metric  dto.Metric
-	counter dto.Counter
-	gauge   dto.Gauge
-	pairs   [maxLabels]dto.LabelPair
-	refs    [maxLabels]*dto.LabelPair // to pairs
-}
+// maxLabels is how many labels may be in one text.
+const maxLabels = 5
 
 func newPage(to io.Writer) *page {
-	p := &page{to: to}
-	p.family.Metric = make([]*dto.Metric, 0, batchSize)
-	for i := range p.room {
-		s := &p.room[i]
-		s.counter.Value, s.gauge.Value = &s.value, &s.value
-		for j := range s.pairs {
-			s.pairs[j].Name, s.pairs[j].Value = &p.labels[j], &s.labels[j]
-			s.refs[j] = &s.pairs[j]
-		}
+	p := &page{to: to, text: make([]byte, 0, pieceSize+pieceSize/4)}
+	zero := 0.0
+	p.series.Counter, p.series.Gauge = &dto.Counter{Value: &zero}, &dto.Gauge{Value: &zero}
+	p.family.Metric = []*dto.Metric{&p.series}
+	for range maxLabels {
+		p.pairs = append(p.pairs, &dto.LabelPair{})
 	}
 	return p
 }
 
-// begin begins a family, whose series have the labels named. One without series
-// is left out.
-func (p *page) begin(name, help string, kind dto.MetricType, labels ...string) {
-	p.flush()
-	p.family.Name, p.family.Help, p.family.Type, p.begun = &name, &help, &kind, false
-	p.nlabels = copy(p.labels[:], labels)
+// render returns the text of family, until the next call.
+func (p *page) render(name string, help *string, kind dto.MetricType) []byte {
+	p.family.Name, p.family.Help, p.family.Type = &name, help, &kind
+	p.buffer.Reset()
+	if _, err := expfmt.MetricFamilyToText(&p.buffer, &p.family); err != nil && p.err == nil {
+		p.err = fmt.Errorf("render %s: %w", name, err)
+	}
+	return p.buffer.Bytes()
 }
 
-// add adds a series to the family that was begun last, and returns where the values
-// of its labels have to be put.
-func (p *page) add(value float64) (labels *[maxLabels]string) {
-	if len(p.family.Metric) == batchSize {
-		p.flush()
-	}
-	s := &p.room[len(p.family.Metric)]
-	s.value = value
-	s.metric.Label = s.refs[:p.nlabels]
-	if *p.family.Type == counter {
-		s.metric.Counter, s.metric.Gauge = &s.counter, nil
-	} else {
-		s.metric.Counter, s.metric.Gauge = nil, &s.gauge
-	}
-	p.family.Metric = append(p.family.Metric, &s.metric)
-	return &s.labels
+// begin begins a family. One without series is left out.
+func (p *page) begin(name, help string, kind dto.MetricType) {
+	p.series.Label = nil
+	text := p.render(name, &help, kind)
+	series := bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n') + 1
+	p.name, p.head = name, bytes.Clone(text[:series])
 }
 
-// flush writes out the batch and empties it.
-func (p *page) flush() {
-	if p.err == nil && len(p.family.Metric) > 0 {
-		p.err = p.write()
+// labels returns the text of labels, as [page.add] takes it, until the next call.
+func (p *page) labels(names []string, values ...string) []byte {
+	if len(names) == 0 {
+		return nil
 	}
-	p.family.Metric = p.family.Metric[:0]
+	p.series.Label = p.pairs[:len(names)]
+	for i, pair := range p.series.Label {
+		pair.Name, pair.Value = &names[i], &values[i]
+	}
+	text := p.render("l", nil, gauge)
+	return text[bytes.IndexByte(text, '{')+1 : bytes.LastIndexByte(text, '}')]
 }
 
-func (p *page) write() error {
-	p.text.Reset()
-	if _, err := expfmt.MetricFamilyToText(&p.text, &p.family); err != nil {
-		return fmt.Errorf("render %s: %w", p.family.GetName(), err)
-	}
-	if p.begun {
-		// HELP and TYPE, which expfmt writes each time, stand once in a page.
-		for range 2 {
-			p.text.ReadBytes('\n')
+// add adds a series to the family that was begun last. Each of labels is the text
+// of some, or empty.
+func (p *page) add(value float64, labels ...[]byte) {
+	text := append(p.text, p.head...)
+	p.head = nil
+	text = append(text, p.name...)
+	separator := byte('{')
+	for _, l := range labels {
+		if len(l) > 0 {
+			text = append(append(text, separator), l...)
+			separator = ','
 		}
 	}
-	p.begun = true
-	_, err := p.text.WriteTo(p.to)
-	return err
+	if separator == ',' {
+		text = append(text, '}')
+	}
+	text = strconv.AppendFloat(append(text, ' '), value, 'g', -1, 64)
+	p.text = append(text, '\n')
+	if len(p.text) >= pieceSize {
+		p.flush()
+	}
+}
+
+// flush writes out the text so far.
+func (p *page) flush() {
+	if p.err == nil && len(p.text) > 0 {
+		_, p.err = p.to.Write(p.text)
+	}
+	p.text = p.text[:0]
 }
 
 // end ends the page.

@@ -32,9 +32,9 @@ func renderPlain(p *page, families []plainFamily) {
 		if !f.present {
 			continue
 		}
-		p.begin(f.name, f.help, f.kind, f.labels...)
+		p.begin(f.name, f.help, f.kind)
 		for _, s := range f.points {
-			copy(p.add(s.value)[:], s.labels)
+			p.add(s.value, p.labels(f.labels, s.labels...))
 		}
 	}
 }

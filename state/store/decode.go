@@ -96,7 +96,8 @@ func (d *ledgerDecoder) makeRoom(body []byte) {
 	}
 	d.Clients = make([]state.Client, 0, clients)
 	d.Devices = make([]state.Device, 0, devices)
-	d.LastReadings.Counters = make([]state.Counter, 0, 2*counters)
+	// Those of an address are one for each direction, but for those of all others.
+	d.LastReadings.Counters = make([]state.Counter, 0, 2*counters+16)
 }
 
 func (d *ledgerDecoder) head(f field) {

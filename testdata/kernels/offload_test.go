@@ -50,7 +50,7 @@ func offloadingHome(t *testing.T) {
 func offload(t *testing.T) *flowReader {
 	t.Helper()
 	offloadingHome(t)
-	lan, err := neighbor.Read([]string{"lan"})
+	lan, err := neighbor.Read([]string{"lan"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
