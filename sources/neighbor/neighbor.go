@@ -123,7 +123,7 @@ func listAddrs(conn *netlink.Conn, links map[uint32]link) (addrs []state.Interfa
 
 // listNeighbors returns the entries of some interfaces, sorted by address.
 func listNeighbors(conn *netlink.Conn, links map[uint32]link, expected int) ([]state.NeighborEntry, error) {
-	neighbors := make([]state.NeighborEntry, 0, expected)
+	neighbors := make([]state.NeighborEntry, 0, expected+expected/8)
 	e := netlink.NewEncoder(make([]byte, unix.SizeofNdMsg)...)
 	err := dump(conn, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, e, func(body []byte) error {
 		index, n, err := parseNeighbor(body)

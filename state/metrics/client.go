@@ -40,8 +40,8 @@ func clientFamilies(r *state.Report, run Run) []family[client] {
 		{name: "client_info", kind: gauge, present: true,
 			help:   "What is known of the client, of where its name came from, and the device that has its address. Always 1.",
 			labels: []string{"mac", "interface", "source", "mac_scope", "device"},
-			describe: func(c *client) []string {
-				return []string{c.MAC.String(), state.Sanitize(c.Interface), string(c.NameSource), c.MAC.Scope(), c.Device.String()}
+			describe: func(c *client) [maxLabels]string {
+				return [maxLabels]string{c.MAC.String(), state.Sanitize(c.Interface), string(c.NameSource), c.MAC.Scope(), c.Device.String()}
 			},
 			value: func(*client, direction, int) float64 { return 1 }},
 		{name: "client_last_seen_timestamp_seconds", kind: gauge, present: true,

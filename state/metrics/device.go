@@ -46,8 +46,8 @@ func deviceFamilies(r *state.Report) []family[device] {
 		{name: "device_info", kind: gauge, present: true,
 			help:   "What is known of the device: its name and where that came from, and its address with the latest sign of life, an IPv4 one if it has any. Always 1.",
 			labels: []string{"client", "ip", "source", "mac_scope"},
-			describe: func(d *device) []string {
-				return []string{d.Name, addrLabel(d.Addr), string(d.NameSource), d.ID.MAC.Scope()}
+			describe: func(d *device) [maxLabels]string {
+				return [maxLabels]string{d.Name, addrLabel(d.Addr), string(d.NameSource), d.ID.MAC.Scope()}
 			},
 			value: func(*device, direction, int) float64 { return 1 }},
 		{name: "device_last_seen_timestamp_seconds", kind: gauge, present: true,

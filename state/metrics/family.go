@@ -21,7 +21,7 @@ type family[R any] struct {
 	// variants are values of labels: there is a series for each variant. Where it
 	// is nil, describe returns the values of labels, if there are any.
 	variants [][]string
-	describe func(*R) []string
+	describe func(*R) [maxLabels]string
 	known    func(*R) bool // whether value is known; nil: always
 	value    func(r *R, d direction, variant int) float64
 }
@@ -84,7 +84,8 @@ func (f *family[R]) render(p *page, subjects []subject[R], d direction, directio
 		}
 		for v, own := range variants {
 			if f.describe != nil {
-				own = p.labels(f.labels, f.describe(s.report)...)
+				values := f.describe(s.report)
+				own = p.labels(f.labels, values[:]...)
 			}
 			p.add(f.value(s.report, d, v), directionLabel, s.labels, own)
 		}

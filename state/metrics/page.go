@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -22,8 +23,8 @@ const pieceSize = 64 << 10
 // page is a text in the making: a family is begun, its series are added, and so on
 // with the next one; the text is written piece by piece. The first error ends it.
 //
-// expfmt writes what has to be escaped, and each of these texts once: a page has
-// twenty series with the labels of one client.
+// All that has a form or may have to be escaped is rendered by expfmt, and rendered
+// once: a page has twenty series with the labels of one client.
 type page struct {
 	to   io.Writer
 	err  error
@@ -32,56 +33,42 @@ type page struct {
 	name string // of the family that series go to
 	head []byte // its HELP and TYPE; nil once it has series
 
-	// Reused for each text of expfmt.
-	family dto.MetricFamily // of one series
-	series dto.Metric
-	pairs  []*dto.LabelPair
-	buffer bytes.Buffer
+	rendered bytes.Buffer // the last text of expfmt
+	labeled  labeledSeries
 }
-
-// maxLabels is how many labels may be in one text.
-const maxLabels = 5
 
 func newPage(to io.Writer) *page {
 	p := &page{to: to, text: make([]byte, 0, pieceSize+pieceSize/4)}
-	zero := 0.0
-	p.series.Counter, p.series.Gauge = &dto.Counter{Value: &zero}, &dto.Gauge{Value: &zero}
-	p.family.Metric = []*dto.Metric{&p.series}
-	for range maxLabels {
-		p.pairs = append(p.pairs, &dto.LabelPair{})
-	}
+	p.labeled.init()
 	return p
-}
-
-// render returns the text of family, until the next call.
-func (p *page) render(name string, help *string, kind dto.MetricType) []byte {
-	p.family.Name, p.family.Help, p.family.Type = &name, help, &kind
-	p.buffer.Reset()
-	if _, err := expfmt.MetricFamilyToText(&p.buffer, &p.family); err != nil && p.err == nil {
-		p.err = fmt.Errorf("render %s: %w", name, err)
-	}
-	return p.buffer.Bytes()
 }
 
 // begin begins a family. One without series is left out.
 func (p *page) begin(name, help string, kind dto.MetricType) {
-	p.series.Label = nil
-	text := p.render(name, &help, kind)
-	series := bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n') + 1
-	p.name, p.head = name, bytes.Clone(text[:series])
+	zero := 0.0
+	series := &dto.Metric{Counter: &dto.Counter{Value: &zero}, Gauge: &dto.Gauge{Value: &zero}}
+	text := p.render(&dto.MetricFamily{Name: &name, Help: &help, Type: &kind, Metric: []*dto.Metric{series}})
+	p.name, p.head = name, bytes.Clone(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1])
 }
 
-// labels returns the text of labels, as [page.add] takes it, until the next call.
+// labels returns the text of up to maxLabels labels, as [page.add] takes it, until
+// the next call.
 func (p *page) labels(names []string, values ...string) []byte {
 	if len(names) == 0 {
 		return nil
 	}
-	p.series.Label = p.pairs[:len(names)]
-	for i, pair := range p.series.Label {
-		pair.Name, pair.Value = &names[i], &values[i]
-	}
-	text := p.render("l", nil, gauge)
+	text := p.render(p.labeled.with(names, values))
 	return text[bytes.IndexByte(text, '{')+1 : bytes.LastIndexByte(text, '}')]
+}
+
+// render returns the text of a family, until the next call.
+func (p *page) render(family *dto.MetricFamily) []byte {
+	p.rendered.Reset()
+	// It fails where the family is malformed or the writer fails, and neither can be.
+	if _, err := expfmt.MetricFamilyToText(&p.rendered, family); err != nil {
+		p.err = cmp.Or(p.err, fmt.Errorf("render %s: %w", family.GetName(), err))
+	}
+	return p.rendered.Bytes()
 }
 
 // add adds a series to the family that was begun last. Each of labels is the text
@@ -119,4 +106,32 @@ func (p *page) flush() {
 func (p *page) end() error {
 	p.flush()
 	return p.err
+}
+
+// maxLabels is how many labels may be in one text.
+const maxLabels = 5
+
+// labeledSeries is a family of one series, for the text of its labels. It is reused.
+type labeledSeries struct {
+	family dto.MetricFamily
+	series dto.Metric
+	names  [maxLabels]string
+	values [maxLabels]string
+	pairs  [maxLabels]*dto.LabelPair // of names and values
+}
+
+func (s *labeledSeries) init() {
+	name, zero := "l", 0.0
+	s.series.Untyped = &dto.Untyped{Value: &zero}
+	s.family = dto.MetricFamily{Name: &name, Type: dto.MetricType_UNTYPED.Enum(), Metric: []*dto.Metric{&s.series}}
+	for i := range s.pairs {
+		s.pairs[i] = &dto.LabelPair{Name: &s.names[i], Value: &s.values[i]}
+	}
+}
+
+// with returns the family with other labels.
+func (s *labeledSeries) with(names, values []string) *dto.MetricFamily {
+	copy(s.values[:], values)
+	s.series.Label = s.pairs[:copy(s.names[:], names)]
+	return &s.family
 }
