@@ -62,6 +62,10 @@ func TestKernels(t *testing.T) {
 func TestFlowtables(t *testing.T) {
 	onKernels(t, []kernelTest{
 		{"2,000 short connections", inNamespace(shortConnections(2000))},
+		{"reloaded every three seconds", inNamespace(reloadedFlowtable)},
+		{"reloaded with unanswered flows", inNamespace(unansweredFlows)},
+		{"in several networks", offloadingNetworks},
+		{"changes of the layout", inNamespace(changeOfLayout)},
 	})
 }
 
