@@ -8,32 +8,27 @@ import (
 	"network-metrics-exporter/testdata/lab"
 )
 
-// offloadingNetworks has all that forwards by a flowtable counted, however the client
-// is connected: what the flowtable takes and, of the same hosts, what it does not.
+// A network is how a client is connected to a router that forwards by a flowtable.
+type network struct {
+	name      string
+	script    string
+	lan       string // the interface that has the addresses
+	port      string // where the client's packets arrive
+	flowtable string // its devices
+	nat       bool
+}
+
+// offloadingNetworks has all traffic of a client counted, whatever of it the flowtable
+// takes.
 func offloadingNetworks(t *testing.T) {
-	for _, network := range []struct {
-		name      string
-		script    string
-		lan       string // the interface that has the addresses
-		port      string // where the client's packets arrive
-		flowtable string // its devices
-		nat       bool
-	}{
+	const cabled = `
+		cable laptop lan
+		lan lan 10
+		address laptop eth0 10`
+	for _, n := range []network{
+		{name: "routed", script: cabled, lan: "lan", port: "lan", flowtable: "lan, wan"},
+		{name: "NAT", script: cabled, lan: "lan", port: "lan", flowtable: "lan, wan", nat: true},
 		{
-			name: "routed",
-			script: `
-				cable laptop lan
-				lan lan 10
-				address laptop eth0 10`,
-			lan: "lan", port: "lan", flowtable: "lan, wan",
-		}, {
-			name: "NAT",
-			script: `
-				cable laptop lan
-				lan lan 10
-				address laptop eth0 10`,
-			lan: "lan", port: "lan", flowtable: "lan, wan", nat: true,
-		}, {
 			name: "VLAN",
 			script: `
 				cable laptop trunk
@@ -57,32 +52,34 @@ func offloadingNetworks(t *testing.T) {
 			lan: "switch.10", port: "port", flowtable: "port, wan", nat: true,
 		},
 	} {
-		t.Run(network.name, inNamespace(func(t *testing.T) {
-			build(t, "wan\nhost laptop\n"+network.script)
-			lab.Nft(t, strings.Replace(offloading, "lan, wan", network.flowtable, 1))
-			if network.nat {
-				lab.Nft(t, translating)
-			}
-			countConntrack(t)
-			countArrivals(t, network.port)
-			x := newExporter(t, network.lan)
-			x.flags = append(x.flags, flowsFlags...)
-			x.run(t)
-			exchangeAll(t, network.nat, func() { awaitOffload(t, true); x.run(t) })
-			x.countsArrivals(t)
-			var sum uint64
-			for _, bytes := range arrived(t) {
-				sum += bytes
-			}
-			if forwarded := namedCounter(t, "forwarded"); forwarded > sum/10 {
-				t.Errorf("%d of %d bytes passed the forward chain: there was no flowtable at work", forwarded, sum)
-			}
-		}))
+		t.Run(n.name, inNamespace(n.counts))
+	}
+}
+
+func (n network) counts(t *testing.T) {
+	build(t, "wan\nhost laptop\n"+n.script)
+	lab.Nft(t, strings.Replace(offloading, "lan, wan", n.flowtable, 1))
+	if n.nat {
+		lab.Nft(t, translating)
+	}
+	countConntrack(t)
+	countArrivals(t, n.port)
+	x := newExporter(t, n.lan)
+	x.flags = append(x.flags, flowsFlags...)
+	x.run(t)
+	exchangeAll(t, n.nat, func() { awaitOffload(t, true); x.run(t) })
+	x.countsArrivals(t)
+	var sum uint64
+	for _, bytes := range arrived(t) {
+		sum += bytes
+	}
+	if forwarded := namedCounter(t, "forwarded"); forwarded > sum/10 {
+		t.Errorf("%d of %d bytes passed the forward chain: there was no flowtable at work", forwarded, sum)
 	}
 }
 
 // exchangeAll has a client and the server send each other something of every kind, and
-// calls meanwhile while the connections are open.
+// calls meanwhile between, with all connections open.
 func exchangeAll(t *testing.T, nat bool, meanwhile func()) {
 	t.Helper()
 	laptop := client("laptop", 10)
