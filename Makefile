@@ -6,7 +6,8 @@
 # make check      runs what takes a minute: formats, linters, tests of sources and state
 # make test       runs every check and test but these:
 # make fuzz       runs each fuzz target for FUZZTIME
-# make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge
+# make test-machines  runs Debian 12 and 13 in an emulator, from the package to its purge,
+#                 and thousands of flows by flowtable on their kernels
 # make bench      measures runs and their parts
 # make bench-run  measures runs alone, against the project's goals
 # make picture    draws grafana/drawing.svg, by the dashboard's queries
@@ -148,13 +149,14 @@ test: check
 	@echo 'On real systemd; where it cannot be booted, that is said:'
 	NAMESPACES=required go test -count=1 -timeout=5m -v -skip='^TestDebian' ./testdata/systemd
 	@echo 'On the kernels of Debian 12 and 13, in an emulator:'
-	NAMESPACES=required go test -count=1 -timeout=5m ./testdata/vm ./testdata/kernels
+	NAMESPACES=required go test -count=1 -timeout=5m -skip='^TestFlowtables' ./testdata/vm ./testdata/kernels
 	@echo 'On processors of 32 bits, and with the big end first; kernels are not emulated, nor programs that start others:'
 	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 NAMESPACES=none go test -count=1 -short -exec=qemu-$$arch-static . ./sources/... ./state/... || exit; done
 
 test-machines:
 	testdata/lab/needs.sh
 	NAMESPACES=required go test -count=1 -timeout=20m -v -run='^TestDebian' ./testdata/systemd
+	NAMESPACES=required go test -count=1 -timeout=10m -v -run='^TestFlowtables' ./testdata/kernels
 
 bench: build
 	go test -run='^$$' -bench=. -benchmem -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./...

@@ -59,17 +59,10 @@ func flowtable(t *testing.T) {
 // countedFlowtable has conntrack count what passes the forward chain by.
 func countedFlowtable(t *testing.T) {
 	home(t)
-	lab.Command(t, "sysctl", "-w", "net.netfilter.nf_conntrack_acct=1")
-	lab.Nft(t, `
-		table inet filter {
-			flowtable f { hook ingress priority filter; devices = { lan, wan }; counter; }
-			chain forward {
-				type filter hook forward priority filter; policy accept;
-				meta l4proto { tcp, udp } flow add @f
-			}
-		}`)
+	lab.Nft(t, offloading)
+	countConntrack(t)
 	x := newExporter(t, "lan")
-	x.flags = append(x.flags, "--accounting=flows", "--conntrack-budget=100")
+	x.flags = append(x.flags, flowsFlags...)
 	x.counts(t, pairs{{client("laptop", 10), server}})
 }
 

@@ -30,7 +30,47 @@ const program = "/usr/bin/network-metrics-exporter"
 //go:embed network.sh
 var functions string
 
+// A kernelTest runs in a machine, which others use after it.
+type kernelTest struct {
+	name string
+	test func(*testing.T)
+}
+
 func TestKernels(t *testing.T) {
+	onKernels(t, []kernelTest{
+		{"main job", inNamespace(mainJob)},
+		{"several LANs", inNamespace(severalLANs)},
+		{"VLANs", inNamespace(vlans)},
+		{"VLAN-aware bridge", inNamespace(vlanAwareBridge)},
+		{"bonding", inNamespace(bonding)},
+		{"macvlan", inNamespace(macvlan)},
+		{"WireGuard", inNamespace(wireGuard)},
+		{"WireGuard peers", inNamespace(wireGuardPeers)},
+		{"WireGuard presence", wireGuardPresence},
+		{"PPP", inNamespace(ppp)},
+		{"flowtable", inNamespace(flowtable)},
+		{"counted flowtable", inNamespace(countedFlowtable)},
+		{"idle flowtables", idleFlowtables},
+		{"conntrack of a flowtable", inNamespace(offloadedTraffic)},
+		{"resets through a flowtable", inNamespace(offloadedReset)},
+		{"short connections through a flowtable", inNamespace(shortConnections(500))},
+		{"conntrack of a flowtable flushed", inNamespace(flushedFlowtable)},
+	})
+}
+
+// TestFlowtables takes longer: make test-machines runs it, and make test does not.
+func TestFlowtables(t *testing.T) {
+	onKernels(t, []kernelTest{
+		{"2,000 short connections", inNamespace(shortConnections(2000))},
+		{"reloaded every three seconds", inNamespace(reloadedFlowtable)},
+		{"reloaded with unanswered flows", inNamespace(unansweredFlows)},
+		{"in several networks", offloadingNetworks},
+		{"changes of the layout", inNamespace(changeOfLayout)},
+	})
+}
+
+// onKernels runs tests in a machine for each kernel, two of them side by side.
+func onKernels(t *testing.T, tests []kernelTest) {
 	for _, kernel := range []struct{ release, version string }{
 		{"bookworm", "6.1."},
 		{"trixie", "6.12."},
@@ -45,28 +85,7 @@ func TestKernels(t *testing.T) {
 				if version := lab.Command(t, "uname", "-r"); !strings.HasPrefix(version, kernel.version) {
 					t.Fatalf("kernel %swant %s", version, kernel.version)
 				}
-				for _, test := range []struct {
-					name string
-					test func(*testing.T)
-				}{
-					{"main job", inNamespace(mainJob)},
-					{"several LANs", inNamespace(severalLANs)},
-					{"VLANs", inNamespace(vlans)},
-					{"VLAN-aware bridge", inNamespace(vlanAwareBridge)},
-					{"bonding", inNamespace(bonding)},
-					{"macvlan", inNamespace(macvlan)},
-					{"WireGuard", inNamespace(wireGuard)},
-					{"WireGuard peers", inNamespace(wireGuardPeers)},
-					{"WireGuard presence", wireGuardPresence},
-					{"PPP", inNamespace(ppp)},
-					{"flowtable", inNamespace(flowtable)},
-					{"counted flowtable", inNamespace(countedFlowtable)},
-					{"idle flowtables", idleFlowtables},
-					{"conntrack of a flowtable", inNamespace(offloadedTraffic)},
-					{"resets through a flowtable", inNamespace(offloadedReset)},
-					{"short connections through a flowtable", inNamespace(shortConnections)},
-					{"conntrack of a flowtable flushed", inNamespace(flushedFlowtable)},
-				} {
+				for _, test := range tests {
 					t.Run(test.name, test.test)
 				}
 			})

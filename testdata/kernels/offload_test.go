@@ -1,10 +1,10 @@
 package kernels
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -34,16 +34,15 @@ const offloading = `
 func offloadingHome(t *testing.T) {
 	t.Helper()
 	home(t)
-	lab.Nft(t, offloading+`
-		table ip nat {
-			chain postrouting {
-				type nat hook postrouting priority srcnat; policy accept;
-				oifname wan masquerade
-			}
-		}`)
-	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_acct", []byte("1"), 0); err != nil {
-		t.Fatal(err)
-	}
+	lab.Nft(t, offloading+translating)
+	countConntrack(t)
+}
+
+// countConntrack has conntrack, which some rule has loaded, count what flows move that
+// begin from now on.
+func countConntrack(t *testing.T) {
+	t.Helper()
+	writeFile(t, "/proc/sys/net/netfilter/nf_conntrack_acct", "1")
 }
 
 // offload has a reader at such a home.
@@ -126,14 +125,25 @@ func offloadedTraffic(t *testing.T) {
 // talk has either end say that many bytes to the other.
 func talk(t *testing.T, c *lab.Connection, bytes int) {
 	t.Helper()
-	for _, end := range []struct{ from, to net.Conn }{{c.From, c.To}, {c.To, c.From}} {
-		if _, err := end.from.Write(make([]byte, bytes)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(end.to, make([]byte, bytes)); err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(send(c.From, c.To, bytes), send(c.To, c.From, bytes)); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// send has one end of a connection say that many bytes to the other.
+func send(from, to net.Conn, bytes int) error {
+	if err := to.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := from.Write(make([]byte, bytes))
+		written <- err
+	}()
+	if _, err := io.ReadFull(to, make([]byte, bytes)); err != nil {
+		return err
+	}
+	return <-written
 }
 
 // offloadedReset has a flow inactive soon after a RST has ended it in the flowtable,
