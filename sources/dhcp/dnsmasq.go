@@ -81,4 +81,7 @@ func isDnsmasq(start string) bool {
 }
 
 // isDigits reports whether a text is a decimal number.
-func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+func isDigits(s string) bool {
+	isNone := func(r rune) bool { return r < '0' || r > '9' }
+	return s != "" && strings.IndexFunc(s, isNone) < 0
+}

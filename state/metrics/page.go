@@ -87,10 +87,21 @@ func (p *page) add(value float64, labels ...[]byte) {
 	if separator == ',' {
 		text = append(text, '}')
 	}
-	text = strconv.AppendFloat(append(text, ' '), value, 'g', -1, 64)
-	p.text = append(text, '\n')
+	p.text = append(appendValue(append(text, ' '), value), '\n')
 	if len(p.text) >= pieceSize {
 		p.flush()
+	}
+}
+
+// appendValue appends a value as expfmt writes it. Most are 0 or 1.
+func appendValue(text []byte, value float64) []byte {
+	switch value {
+	case 0:
+		return append(text, '0')
+	case 1:
+		return append(text, '1')
+	default:
+		return strconv.AppendFloat(text, value, 'g', -1, 64)
 	}
 }
 
