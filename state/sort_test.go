@@ -5,9 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestSortByAddr sorts as the library does, which has no radix sort.
@@ -33,7 +30,7 @@ func TestSortByAddr(t *testing.T) {
 	}
 	names := []string{"no address", "a /24", "a /8", "a /64", "IPv6 below every IPv4"}
 	r := rand.New(rand.NewPCG(1, 2))
-	for n := range 600 {
+	for n := range 300 {
 		var got []value
 		for i := range n {
 			// Of one kind, then of more and more.
@@ -43,8 +40,8 @@ func TestSortByAddr(t *testing.T) {
 		want := slices.Clone(got)
 		slices.SortStableFunc(want, func(a, b value) int { return a.Addr.Compare(b.Addr) })
 		SortByAddr(got, func(v *value) netip.Addr { return v.Addr })
-		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-			t.Fatalf("%d values (-want +got):\n%s", n, diff)
+		if !slices.Equal(want, got) {
+			t.Fatalf("%d values: %v, want %v", n, got, want)
 		}
 	}
 }

@@ -324,7 +324,7 @@ func TestNoCounterFalls(t *testing.T) {
 	const shards = 4
 	worlds := uint64(3000)
 	if testing.Short() {
-		worlds = 60
+		worlds = 20
 	}
 	for shard := range uint64(shards) {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {

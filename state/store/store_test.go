@@ -92,7 +92,7 @@ func list(t *testing.T, dir string) []string {
 
 func TestSave(t *testing.T) {
 	d := openDir(t, t.TempDir())
-	for run, want := range []*state.Ledger{throughLedger(), {}, ledgerOf(1000)} {
+	for run, want := range []*state.Ledger{throughLedger(), {}, ledgerOf(200)} {
 		want.Run = uint64(run)
 		if err := d.Save(want, noNames()); err != nil {
 			t.Fatal(err)

@@ -81,6 +81,9 @@ const (
 	duration = 3 * time.Second
 )
 
+// A stopwatch measures again and again for so long at least.
+type stopwatch time.Duration
+
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == measureCommand {
 		if err := measureHere(os.Stdout, os.Args[2:]); err != nil {
@@ -115,7 +118,8 @@ func bench(program string) (missed int, err error) {
 		missed++
 		return "MISSED"
 	}
-	start, err := least(func() (measurement, error) { return measure([]string{program, "--version"}) })
+	watch := stopwatch(duration)
+	start, err := watch.least(func() (measurement, error) { return measure([]string{program, "--version"}) })
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +132,7 @@ scripts: %s.
 	fmt.Printf("%9s %8s %-6s %8s %8s %8s %-6s %8s %8s %8s %6s\n", "flows", "clients", "in", "kernel", "run", "limit", "", "scripts", "held", "wall", "memory")
 	results := make(map[size]result)
 	for _, s := range sizes {
-		r, err := s.measure(program)
+		r, err := s.measure(program, watch)
 		if limit := (*limitError)(nil); errors.As(err, &limit) {
 			fmt.Printf("%9d %8d %-6s not measured: %v\n", s.flows, s.clients, s.in(), err)
 			continue
@@ -181,7 +185,7 @@ func (e *limitError) Error() string {
 }
 
 // measure makes a router of that size and runs the program on it.
-func (s size) measure(program string) (result, error) {
+func (s size) measure(program string, watch stopwatch) (result, error) {
 	// Namespaces and the CPU clock are those of a thread.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -211,7 +215,7 @@ func (s size) measure(program string) (result, error) {
 		return result{}, err
 	}
 	r := result{kernel: time.Hour}
-	if r.run, err = least(func() (measurement, error) {
+	if r.run, err = watch.least(func() (measurement, error) {
 		kernel, err := s.listAll()
 		if err != nil {
 			return measurement{}, err
@@ -223,7 +227,7 @@ func (s size) measure(program string) (result, error) {
 	}
 	if s.scripts {
 		for _, script := range scripts() {
-			m, err := least(func() (measurement, error) { return measure(strings.Fields(script)) })
+			m, err := watch.least(func() (measurement, error) { return measure(strings.Fields(script)) })
 			if err != nil {
 				return r, err
 			}
@@ -236,7 +240,7 @@ func (s size) measure(program string) (result, error) {
 	if _, err := measure(once); err != nil {
 		return r, err
 	}
-	held, err := least(func() (measurement, error) { return measure(once) })
+	held, err := watch.least(func() (measurement, error) { return measure(once) })
 	r.held = held.cpu
 	return r, err
 }
@@ -249,12 +253,11 @@ func scripts() []string {
 // in is the value of --accounting.
 func (s size) in() string { return string(cmp.Or(s.layout, state.Sets)) }
 
-// least measures again and again and gives the least of each time, and the most
-// memory.
-func least(measure func() (measurement, error)) (measurement, error) {
+// least gives the least of each time, and the most memory.
+func (w stopwatch) least(measure func() (measurement, error)) (measurement, error) {
 	start := time.Now()
 	best, err := measure()
-	for n := 1; n < rounds || time.Since(start) < duration; n++ {
+	for n := 1; n < rounds || time.Since(start) < time.Duration(w); n++ {
 		m, again := measure()
 		if err = errors.Join(err, again); err != nil {
 			return best, err

@@ -32,7 +32,7 @@ func TestMeasure(t *testing.T) {
 			{flows: 300, clients: 30, layout: state.Flows},
 			{flows: 300, clients: 30, layout: state.Rules},
 		} {
-			r, err := s.measure(program)
+			r, err := s.measure(program, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
