@@ -27,7 +27,7 @@ FUZZTIME    = 10s
 SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
 PACKAGES    = ./... $(addprefix ./testdata/,bench grafana grafana/week kernels lab nix release strict systemd vm/...)
-# They boot machines, and are run one after the other.
+# They boot machines, and are run apart from the others.
 MACHINES    = $(addprefix ./testdata/,kernels systemd vm/...)
 SCRIPTS     = systemd/system-generators/* $(addprefix systemd/package/,preinst postinst prerm postrm)
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -146,10 +146,8 @@ test: check
 	NAMESPACES=required go test -count=1 -timeout=10m $(filter-out ./... $(MACHINES),$(PACKAGES)) .
 	@echo 'Each benchmark once, lest it breaks:'
 	go test -run='^$$' -bench=. -benchtime=1x -exec='$(CURDIR)/testdata/lab/namespaces.sh' ./sources/conntrack ./state/...
-	@echo 'On real systemd; where it cannot be booted, that is said:'
-	NAMESPACES=required go test -count=1 -timeout=5m -v -skip='^TestDebian' ./testdata/systemd
-	@echo 'On the kernels of Debian 12 and 13, in an emulator:'
-	NAMESPACES=required go test -count=1 -timeout=5m -skip='^TestFlowtables' ./testdata/vm ./testdata/kernels
+	@echo 'On real systemd, and on the kernels of Debian 12 and 13 in an emulator; where they cannot be booted, that is said:'
+	NAMESPACES=required go test -count=1 -timeout=5m -v -skip='^TestDebian|^TestFlowtables' $(MACHINES)
 	@echo 'On processors of 32 bits, and with the big end first; kernels are not emulated, nor programs that start others:'
 	for arch in mips arm; do GOARCH=$$arch CGO_ENABLED=0 NAMESPACES=none go test -count=1 -short -exec=qemu-$$arch-static . ./sources/... ./state/... || exit; done
 
