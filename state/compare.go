@@ -101,6 +101,7 @@ type comparison struct {
 	reselected     bool       // somebody got or lost a series
 	anyReset       bool       // a counter that was there before is gone or fell
 	counted        bool       // whether counters were read
+	clockSet       bool       // the wall clock is trusted, and was not in the last run, of this boot
 	base           rateBase   // what rates are taken from
 	keepFrom, keep int        // which baselines the next run may need
 	windowLength   time.Duration
@@ -155,6 +156,7 @@ func newComparison(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg
 		deviceIndex: make(map[DeviceID]int, len(last.Devices)),
 		devices:     make([]deviceState, len(last.Devices), len(last.Devices)+1),
 		counted:     now.Accounting != nil,
+		clockSet:    next.Trusted && !last.Trusted && last.continues(now.Instant),
 		suspects:    last.suspects(),
 	}
 	if last.Boot == now.Boot {

@@ -327,6 +327,7 @@ func TestPresence(t *testing.T) {
 		return []NeighborEntry{{Addr: laptop, MAC: laptopMAC, Interface: "br-lan", State: s, Confirmed: confirmed}}
 	}
 	gone := []NeighborEntry{{Addr: laptop, Interface: "br-lan", State: Failed}}
+	const notSet = -56 * 365 * 24 * time.Hour
 	for _, test := range []struct {
 		name   string
 		steps  []step
@@ -376,6 +377,22 @@ func TestPresence(t *testing.T) {
 			{Addr: laptop, MAC: laptopMAC, Interface: "br-lan", State: Reachable},
 			{Addr: laptop, Interface: "br-guest", State: Failed},
 		}}}, true, noon},
+		{"seen while the wall clock was not set", []step{
+			{lan: entry(Reachable, 0)},
+			{at: 100, wall: notSet, lan: entry(Reachable, 0)},
+			{at: 110, lan: gone},
+		}, false, noon.Add(100 * time.Second)},
+		{"seen after a reboot, while the wall clock was not set", []step{
+			{lan: entry(Reachable, 0)},
+			{boot: "b", at: 100, wall: notSet, lan: entry(Reachable, 0)},
+			{boot: "b", at: 110, lan: gone},
+			{boot: "b", at: 120, wall: time.Second, lan: gone},
+		}, false, noon.Add(100 * time.Second)},
+		{"not seen while the wall clock was not set", []step{
+			{lan: entry(Reachable, 0)},
+			{boot: "b", at: 100, wall: notSet, lan: gone},
+			{boot: "b", at: 110, lan: gone},
+		}, false, noon},
 		{"the wall clock went back", []step{
 			{wall: 5 * time.Hour, lan: entry(Reachable, 0)},
 			{at: 2, lan: entry(Reachable, 0)},

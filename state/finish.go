@@ -112,7 +112,7 @@ func (c *comparison) tellDevice(client *Client, o *observation, r *ClientReport)
 func (c *comparison) finishDevice(i int) {
 	device, d := &c.next.Devices[i], &c.devices[i]
 	c.nameDevice(device, d)
-	device.correct(c.next)
+	device.correct(c.next, c.clockSet)
 	if device.FirstSeen.After(c.next.Wall) && c.next.Trusted {
 		device.FirstSeen = c.next.wallAt(device.Since)
 	}

@@ -97,7 +97,9 @@ type Client struct {
 // Presence is when somebody gave signs of life.
 type Presence struct {
 	LastSeen time.Duration // on the steady clock; zero: never
-	Seen     time.Time     // the same by the wall clock; zero: never, or the wall clock was not set
+	// Seen is the same by the wall clock, or the one before while that is not set; zero:
+	// never, or the wall clock was not set.
+	Seen time.Time
 }
 
 // Device is what is remembered of a device. Times are on the steady clock.

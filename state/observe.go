@@ -225,7 +225,7 @@ func (c *comparison) updatePresence(client *Client, o *observation, entry *Neigh
 		}
 		o.online = o.online || peers[i].isConnected()
 	}
-	client.correct(c.next)
+	client.correct(c.next, c.clockSet)
 }
 
 // mostAlive returns the neighbour entry of an address: of several, which are on as

@@ -73,7 +73,8 @@ func compareLiveness(a, b *NeighborEntry) int {
 }
 
 // see takes note of a sign of life that was given at a time on the steady clock.
-// Where the wall clock is not trusted it is not known what time that was.
+// Where the wall clock is not trusted it is not known what time that was, until it
+// is set.
 func (p *Presence) see(at time.Duration, l *Ledger) {
 	if at <= p.LastSeen {
 		return
@@ -84,10 +85,15 @@ func (p *Presence) see(at time.Duration, l *Ledger) {
 	}
 }
 
-// correct replaces a wall clock time that is yet to come, or was not known.
-func (p *Presence) correct(l *Ledger) {
-	if l.Trusted && p.LastSeen != 0 && (p.Seen.IsZero() || p.Seen.After(l.Wall)) {
-		p.Seen = l.wallAt(p.LastSeen)
+// correct replaces a wall clock time that is yet to come, or was not known; clockSet
+// tells that the wall clock was set since the last run, in this boot.
+func (p *Presence) correct(l *Ledger, clockSet bool) {
+	if !l.Trusted || p.LastSeen == 0 {
+		return
+	}
+	at, inThisBoot := l.wallAt(p.LastSeen), p.LastSeen > l.Steady-l.Uptime
+	if p.Seen.IsZero() || p.Seen.After(l.Wall) || clockSet && inThisBoot && at.After(p.Seen) {
+		p.Seen = at
 	}
 }
 
