@@ -196,16 +196,19 @@ func (s size) measure(program string, watch stopwatch) (result, error) {
 		return result{}, err
 	}
 	defer os.RemoveAll(dir)
-	if err := errors.Join(os.Mkdir(dir+"/run", 0o755), os.Setenv("RUNTIME_DIRECTORY", dir+"/run")); err != nil {
+	// The units have the state on a disk, and the file of metrics in /run.
+	run := dir + "/run"
+	if err := errors.Join(os.Mkdir(run, 0o755), os.Setenv("RUNTIME_DIRECTORY", run), unix.Mount("tmpfs", run, "tmpfs", 0, "")); err != nil {
 		return result{}, err
 	}
+	defer unix.Unmount(run, 0)
 	if s.layout == state.Flows {
 		if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_acct", []byte("1"), 0); err != nil {
 			return result{}, err
 		}
 	}
 	args := []string{program, "sample",
-		"--output=" + dir + "/metrics.prom", "--state-dir=" + dir + "/state", "--leases=" + dir + "/leases", "--hosts=" + os.DevNull,
+		"--output=" + run + "/metrics.prom", "--state-dir=" + dir + "/state", "--leases=" + dir + "/leases", "--hosts=" + os.DevNull,
 		"--max-clients=" + strconv.Itoa(s.clients), "--accounting=" + s.in(),
 	}
 	// Every run is to count the flows, whatever that costs; or else none, as long
