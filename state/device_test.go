@@ -187,6 +187,27 @@ func TestDeviceReport(t *testing.T) {
 	}
 }
 
+// TestFirstSeen tells when a device was met, once the wall clock is known.
+func TestFirstSeen(t *testing.T) {
+	const notSet = -56 * 365 * 24 * time.Hour
+	there := []NeighborEntry{at(laptop, laptopMAC)}
+	for name, test := range map[string]struct {
+		steps []step
+		want  time.Time
+	}{
+		"at once":                                 {[]step{{lan: there}, {at: 10, lan: there}}, noon},
+		"the wall clock is not set":               {[]step{{wall: notSet, lan: there}, {at: 10, wall: notSet, lan: there}}, time.Time{}},
+		"the wall clock was set later":            {[]step{{wall: notSet, lan: there}, {at: 10, lan: there}}, noon},
+		"the wall clock was set in the next boot": {[]step{{wall: notSet, lan: there}, {boot: "b", at: 10, lan: there}, {boot: "b", at: 20, lan: there}}, time.Time{}},
+		"the wall clock went back":                {[]step{{wall: time.Hour, lan: there}, {at: 10, lan: there}}, noon},
+	} {
+		_, report := play(t, test.steps...)
+		if got := device(t, report, laptopID).FirstSeen; !got.Equal(test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
 // TestManyDevices remembers no more than maxDevices, and of those that are away
 // the ones that were seen last.
 func TestManyDevices(t *testing.T) {

@@ -113,7 +113,8 @@ func (c *comparison) finishDevice(i int) {
 	device, d := &c.next.Devices[i], &c.devices[i]
 	c.nameDevice(device, d)
 	device.correct(c.next, c.clockSet)
-	if device.FirstSeen.After(c.next.Wall) && c.next.Trusted {
+	unknown := device.FirstSeen.IsZero() && c.clockSet && c.next.inThisBoot(device.Since)
+	if unknown || device.FirstSeen.After(c.next.Wall) && c.next.Trusted {
 		device.FirstSeen = c.next.wallAt(device.Since)
 	}
 	sum := d.sums

@@ -111,7 +111,7 @@ type Device struct {
 	Source     NameSource
 	Addr       netip.Addr // where it was last found: its IPv4 address with the latest sign of life, else an IPv6 one
 	Since      time.Duration
-	FirstSeen  time.Time // Since by the wall clock; zero: before this was kept, or the wall clock was not set
+	FirstSeen  time.Time // Since by the wall clock; zero: before this was kept, or the wall clock was not set in that boot
 	Presence
 	HasSeries bool
 }

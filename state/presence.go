@@ -91,11 +91,14 @@ func (p *Presence) correct(l *Ledger, clockSet bool) {
 	if !l.Trusted || p.LastSeen == 0 {
 		return
 	}
-	at, inThisBoot := l.wallAt(p.LastSeen), p.LastSeen > l.Steady-l.Uptime
-	if p.Seen.IsZero() || p.Seen.After(l.Wall) || clockSet && inThisBoot && at.After(p.Seen) {
+	at := l.wallAt(p.LastSeen)
+	if p.Seen.IsZero() || p.Seen.After(l.Wall) || clockSet && l.inThisBoot(p.LastSeen) && at.After(p.Seen) {
 		p.Seen = at
 	}
 }
+
+// inThisBoot reports whether a time on the steady clock is of this boot.
+func (l *Ledger) inThisBoot(at time.Duration) bool { return at > l.Steady-l.Uptime }
 
 // wallAt returns what the wall clock, as it is set now, was at a time on the
 // steady clock.
