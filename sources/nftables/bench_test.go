@@ -175,7 +175,7 @@ func dumpCounters(b *testing.B, layout state.Layout) {
 // median counts.
 func BenchmarkForward(b *testing.B) {
 	needNamespaces(b)
-	const most, rounds = 500, 31
+	const most, rounds = 750, 31
 	send := forwarding(b, most)
 	layouts := []state.Layout{state.Off, state.Sets, state.Rules}
 	for _, clients := range []int{250, most} {
