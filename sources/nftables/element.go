@@ -25,14 +25,16 @@ func (s *setCounters) elements() int { return len(s.counters) + len(s.plain) }
 func (s *setCounters) lacking(addrs []netip.Addr, of family) (lacking []netip.Addr) {
 	next := 0 // as most often both are sorted
 	for _, addr := range addrs {
-		found := familyOf(addr) != of
-		if !found && next < len(s.counters) && s.counters[next].Addr == addr {
-			found = true
-			next++
-		} else if !found {
-			next, found = slices.BinarySearchFunc(s.counters, addr, func(c state.Counter, addr netip.Addr) int { return c.Addr.Compare(addr) })
+		if familyOf(addr) != of {
+			continue
 		}
-		if !found && !slices.Contains(s.plain, addr) {
+		at, found := next, next < len(s.counters) && s.counters[next].Addr == addr
+		if !found {
+			at, found = slices.BinarySearchFunc(s.counters, addr, func(c state.Counter, addr netip.Addr) int { return c.Addr.Compare(addr) })
+		}
+		if found {
+			next = at + 1
+		} else if !slices.Contains(s.plain, addr) {
 			lacking = append(lacking, addr)
 		}
 	}
