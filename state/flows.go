@@ -241,7 +241,7 @@ func (c *FlowCounter) Finish() ([]FlowTraffic, *FlowMemory) {
 	for _, t := range c.traffic {
 		traffic = append(traffic, *t)
 	}
-	slices.SortFunc(traffic, func(a, b FlowTraffic) int { return a.Addr.Compare(b.Addr) })
+	SortByAddr(traffic, trafficAddr)
 
 	memory := &FlowMemory{Records: c.records[:0], Counting: c.counting}
 	for i, r := range c.records {

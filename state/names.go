@@ -62,7 +62,7 @@ func newDirectory(records []NameRecord) *directory {
 			d.records = append(d.records, r)
 		}
 	}
-	SortByAddr(d.records, func(r *NameRecord) netip.Addr { return r.Addr })
+	SortByAddr(d.records, recordAddr)
 	return d
 }
 

@@ -52,6 +52,8 @@ type sources struct {
 func clientAddr(c *Client) netip.Addr          { return c.Addr }
 func counterAddr(c *Counter) netip.Addr        { return c.Addr }
 func neighborAddr(n *NeighborEntry) netip.Addr { return n.Addr }
+func trafficAddr(f *FlowTraffic) netip.Addr    { return f.Addr }
+func recordAddr(r *NameRecord) netip.Addr      { return r.Addr }
 
 func (c *comparison) newSources() *sources {
 	s := &sources{
@@ -60,10 +62,10 @@ func (c *comparison) newSources() *sources {
 		counters:    cursor[Counter]{addr: counterAddr},
 		localBefore: cursor[Counter]{addr: counterAddr},
 		locals:      cursor[Counter]{addr: counterAddr},
-		flows:       cursor[FlowTraffic]{addr: func(f *FlowTraffic) netip.Addr { return f.Addr }},
+		flows:       cursor[FlowTraffic]{addr: trafficAddr},
 		neighbors:   cursor[NeighborEntry]{addr: neighborAddr},
 		peers:       cursor[Peer]{addr: func(p *Peer) netip.Addr { return p.Addr }},
-		names:       cursor[NameRecord]{c.directory.records, func(r *NameRecord) netip.Addr { return r.Addr }},
+		names:       cursor[NameRecord]{c.directory.records, recordAddr},
 	}
 	if a := c.now.Accounting; a != nil {
 		s.before.rest, s.localBefore.rest = c.before.Counters, c.before.Local

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,7 +81,7 @@ func (r reader) read(names []string) ([]state.Peer, error) {
 			errs = append(errs, fmt.Errorf("read WireGuard device %q: %w", name, err))
 		}
 	}
-	slices.SortStableFunc(peers, func(a, b state.Peer) int { return a.Addr.Compare(b.Addr) })
+	state.SortByAddr(peers, func(p *state.Peer) netip.Addr { return p.Addr })
 	return peers, errors.Join(errs...)
 }
 
