@@ -45,6 +45,9 @@ type step struct {
 	failed    []Source
 }
 
+// notSet is the step of a wall clock that says 1970.
+const notSet = -56 * 365 * 24 * time.Hour
+
 // sample makes the step's sample: 12:00:00 is 1000 s after boot.
 func (s step) sample() *Sample {
 	boot := s.boot
@@ -327,7 +330,6 @@ func TestPresence(t *testing.T) {
 		return []NeighborEntry{{Addr: laptop, MAC: laptopMAC, Interface: "br-lan", State: s, Confirmed: confirmed}}
 	}
 	gone := []NeighborEntry{{Addr: laptop, Interface: "br-lan", State: Failed}}
-	const notSet = -56 * 365 * 24 * time.Hour
 	for _, test := range []struct {
 		name   string
 		steps  []step

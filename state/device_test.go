@@ -189,7 +189,6 @@ func TestDeviceReport(t *testing.T) {
 
 // TestFirstSeen tells when a device was met, once the wall clock is known.
 func TestFirstSeen(t *testing.T) {
-	const notSet = -56 * 365 * 24 * time.Hour
 	there := []NeighborEntry{at(laptop, laptopMAC)}
 	for name, test := range map[string]struct {
 		steps []step

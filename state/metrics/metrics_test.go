@@ -492,10 +492,10 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// TestRenderBatches renders more series than go at a time, and has the library
-// render the same again, a family at a time.
-func TestRenderBatches(t *testing.T) {
-	for _, clients := range []int{64 - 1, 64, 64 + 1, 5 * 64 / 2} {
+// TestRenderPieces renders pages that are written in several pieces, and has the
+// library render the same again, a family at a time.
+func TestRenderPieces(t *testing.T) {
+	for _, clients := range []int{63, 64, 65, 160} {
 		got, families := mustRender(t, manyClients(clients))
 		var want bytes.Buffer
 		for _, name := range slices.Sorted(maps.Keys(families)) {
@@ -515,7 +515,7 @@ func TestRenderStops(t *testing.T) {
 	err := Render(writerFunc(func(b []byte) (int, error) {
 		writes++
 		return 0, full
-	}), manyClients(3*64), thisRun)
+	}), manyClients(192), thisRun)
 	if !errors.Is(err, full) || writes != 1 {
 		t.Errorf("error %v after %d writes, want %v after 1", err, writes, full)
 	}
