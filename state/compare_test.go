@@ -504,7 +504,7 @@ func TestFailedSources(t *testing.T) {
 				{NFTables, report.Rates},
 				{NFTables, report.Accounting != nil},
 				{Conntrack, report.Conntrack != nil},
-				{DHCP, client(t, report, laptop).NameSource == FromDHCP},
+				{DHCP, client(t, report, laptop).Source == FromDHCP},
 			} {
 				if field.known == (field.of == source) {
 					t.Errorf("what %s gives is known: %v", field.of, field.known)

@@ -178,7 +178,7 @@ func TestDeviceReport(t *testing.T) {
 			Peak:    [2]float64{Tx: 400},
 			Current: [2]PeriodBytes{All: {Tx: 100}},
 		},
-		ID: laptopID, Name: "lea", NameSource: FromDHCP, Addr: phone,
+		ID: laptopID, Name: "lea", Source: FromDHCP, Addr: phone,
 		Active: Connections{TCP: 4, UDP: 1}, ActiveKnown: true, Online: true,
 		FirstSeen: noon, Seen: noon.Add(2 * time.Second),
 	}

@@ -28,18 +28,7 @@ func (c *comparison) finishClient(i int) {
 		delta = [2]Traffic{}
 	}
 	rate := c.updateState(&client.CounterState, delta)
-	r := ClientReport{
-		Addr:       client.Addr,
-		Device:     client.Device,
-		Name:       name,
-		NameSource: source,
-		MAC:        client.MAC,
-		Interface:  client.Interface,
-		Total:      client.Total,
-		Rate:       rate,
-		Online:     o.online,
-		Seen:       client.Seen,
-	}
+	r := ClientReport{Client: client, Rate: rate, Online: o.online}
 	if c.windowLength > 0 {
 		r.Peak, r.Average = client.overWindow(c.windowLength)
 	}
@@ -131,7 +120,7 @@ func (c *comparison) finishDevice(i int) {
 		UsageReport: usage,
 		ID:          device.ID,
 		Name:        device.Name,
-		NameSource:  device.Source,
+		Source:      device.Source,
 		Active:      d.active,
 		ActiveKnown: d.activeKnown || c.now.Conntrack != nil && !d.hasClient,
 		Online:      d.online,

@@ -121,7 +121,7 @@ func TestNames(t *testing.T) {
 			}
 			for addr, want := range test.want {
 				c := client(t, report, addr)
-				if got := (told{c.Name, c.NameSource}); got != want {
+				if got := (told{c.Name, c.Source}); got != want {
 					t.Errorf("%v is %v, want %v", addr, got, want)
 				}
 			}
@@ -140,7 +140,7 @@ func TestDNSIsOff(t *testing.T) {
 	now := step{lan: []NeighborEntry{at(laptop, laptopMAC)}}.sample()
 	cache := NewNameCache(func() []CachedName { return []CachedName{{laptop, laptopMAC, "lea.lan", FromDNS}} })
 	_, report := Compare(&Ledger{}, now, NewScope(lan, now.LAN, nil), cache, config)
-	if got := client(t, report, laptop).NameSource; got != FromCache {
+	if got := client(t, report, laptop).Source; got != FromCache {
 		t.Errorf("source %q, want %q", got, FromCache)
 	}
 }

@@ -23,12 +23,15 @@ func (c *cursor[T]) least(addr netip.Addr, ok bool) (netip.Addr, bool) {
 	return addr, ok
 }
 
-// take returns the next values that are of an address, and passes over those of
-// lower ones.
-func (c *cursor[T]) take(addr netip.Addr) []T {
+// pass passes over the values of addresses that are lower than that.
+func (c *cursor[T]) pass(addr netip.Addr) {
 	for len(c.rest) > 0 && c.addr(&c.rest[0]).Less(addr) {
 		c.rest = c.rest[1:]
 	}
+}
+
+// take returns the next values if they are of that address.
+func (c *cursor[T]) take(addr netip.Addr) []T {
 	n := 0
 	for n < len(c.rest) && c.addr(&c.rest[n]) == addr {
 		n++
@@ -112,11 +115,15 @@ func (c *comparison) observe() {
 
 // observeAddress finds out about one address.
 func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
-	var client Client
+	// Most stay: the client is worked on where it goes.
+	n := len(c.next.Clients)
+	c.next.Clients = append(c.next.Clients, Client{Addr: addr, Since: c.next.Steady})
+	client := &c.next.Clients[n]
 	known := false
 	for _, before := range s.clients.take(addr) {
-		client, known = before, true
+		*client, known = before, true
 	}
+	s.names.pass(addr)
 	before, counters := s.before.take(addr), s.counters.take(addr)
 	o := observation{records: s.names.take(addr)}
 	haveBase := known || !addr.IsValid() && c.last.Run > 0
@@ -135,22 +142,23 @@ func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
 		isPeer := len(peers) > 0 && peers[0].isConnected()
 		hasSent := o.delta[Tx].Packets > 0 && c.keptSuspects < 2*c.cfg.MaxClients
 		if !entry.MAC.IsZero() && entry.isCurrent(c.cfg.ForgetAfter) || hasRule || isPeer || hasSent {
-			known, client = true, Client{Addr: addr, Since: c.next.Steady}
+			known = true
 		}
 	}
 	if known {
-		c.updatePresence(&client, &o, entry, peers)
-		known = !c.isStale(&client, &o)
+		c.updatePresence(client, &o, entry, peers)
+		known = !c.isStale(client, &o)
 	}
-	switch {
-	case known:
-		c.identify(&client, &o, entry)
+	if known {
+		c.identify(client, &o, entry)
 		if client.isSuspect() {
 			c.keptSuspects++
 		}
-		c.next.Clients = append(c.next.Clients, client)
 		c.observations = append(c.observations, o)
-	case !addr.IsValid() || c.scope.Contains(addr):
+		return
+	}
+	c.next.Clients = c.next.Clients[:n]
+	if !addr.IsValid() || c.scope.Contains(addr) {
 		c.other.add(o.delta, o.delta)
 		c.otherDevice.add(o.delta, o.local)
 	}

@@ -31,22 +31,16 @@ type Report struct {
 	Evict []Counter
 }
 
-// ClientReport is one client's share of a Report.
+// ClientReport is one client's share of a Report: what is remembered of it, and what
+// is true now.
 type ClientReport struct {
-	Addr        netip.Addr
-	Device      DeviceID
-	Name        string // clean; Unknown if nobody knows it
-	NameSource  NameSource
-	MAC         MAC
-	Interface   string
-	Total       [2]Traffic // by Direction
+	*Client
 	Rate        [2]float64 // bits per second, by Direction
 	Peak        [2]float64 // highest Rate of the last minute
 	Average     [2]float64 // mean Rate of the last minute
 	Active      Connections
 	ActiveKnown bool // whether Active was counted since the client appeared
 	Online      bool
-	Seen        time.Time // the last sign of life; zero: none that is known
 }
 
 // OtherReport is the share of all who have no ClientReport.
@@ -70,7 +64,7 @@ type DeviceReport struct {
 	UsageReport
 	ID          DeviceID
 	Name        string // clean; Unknown if nobody knows it
-	NameSource  NameSource
+	Source      NameSource
 	Addr        netip.Addr // its IPv4 address with the latest sign of life, else an IPv6 one; zero: none now
 	Active      Connections
 	ActiveKnown bool

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"bytes"
 	"slices"
 
 	"network-metrics-exporter/state"
@@ -13,11 +12,11 @@ func clients(p *page, r *state.Report) subjects[client] {
 	s := subjects[client]{all: make([]subject[client], 0, len(r.Clients)+1)}
 	if o := r.Other; o != nil {
 		s.others = 1
-		s.all = append(s.all, subject[client]{&client{Total: o.Total, Rate: o.Rate}, bytes.Clone(p.labels(labels, "", state.OtherName))})
+		s.all = append(s.all, subject[client]{&client{Client: &state.Client{CounterState: state.CounterState{Total: o.Total}}, Rate: o.Rate}, p.labels(labels, "", state.OtherName)})
 	}
-	for i := range r.Clients {
-		c := &r.Clients[i]
-		s.all = append(s.all, subject[client]{c, bytes.Clone(p.labels(labels, c.Addr.String(), c.Name))})
+	values := func(i int) [maxLabels]string { return [maxLabels]string{r.Clients[i].Addr.String(), r.Clients[i].Name} }
+	for i, text := range p.eachLabels(labels, len(r.Clients), values) {
+		s.all = append(s.all, subject[client]{&r.Clients[i], p.keep(text)})
 	}
 	slices.SortFunc(s.all, compareSubjects)
 	return s
@@ -41,9 +40,8 @@ func clientFamilies(r *state.Report, run Run) []family[client] {
 			help:   "What is known of the client, of where its name came from, and the device that has its address. Always 1.",
 			labels: []string{"mac", "interface", "source", "mac_scope", "device"},
 			describe: func(c *client) [maxLabels]string {
-				return [maxLabels]string{c.MAC.String(), state.Sanitize(c.Interface), string(c.NameSource), c.MAC.Scope(), c.Device.String()}
-			},
-			value: func(*client, direction, int) float64 { return 1 }},
+				return [maxLabels]string{c.MAC.String(), state.Sanitize(c.Interface), string(c.Source), c.MAC.Scope(), c.Device.String()}
+			}},
 		{name: "client_last_seen_timestamp_seconds", kind: gauge, present: true,
 			help:  "When the client last gave a sign of life, in seconds since 1970.",
 			known: func(c *client) bool { return !c.Seen.IsZero() },

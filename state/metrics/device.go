@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"bytes"
 	"slices"
 
 	"network-metrics-exporter/state"
@@ -13,11 +12,10 @@ func devices(p *page, r *state.Report) subjects[device] {
 	s := subjects[device]{all: make([]subject[device], 0, len(r.Devices)+1)}
 	if r.OtherDevice != nil {
 		s.others = 1
-		s.all = append(s.all, subject[device]{&device{UsageReport: *r.OtherDevice}, bytes.Clone(p.labels(labels, ""))})
+		s.all = append(s.all, subject[device]{&device{UsageReport: *r.OtherDevice}, p.labels(labels, "")})
 	}
-	for i := range r.Devices {
-		d := &r.Devices[i]
-		s.all = append(s.all, subject[device]{d, bytes.Clone(p.labels(labels, d.ID.String()))})
+	for i, text := range p.eachLabels(labels, len(r.Devices), func(i int) [maxLabels]string { return [maxLabels]string{r.Devices[i].ID.String()} }) {
+		s.all = append(s.all, subject[device]{&r.Devices[i], p.keep(text)})
 	}
 	slices.SortFunc(s.all, compareSubjects)
 	return s
@@ -47,9 +45,8 @@ func deviceFamilies(r *state.Report) []family[device] {
 			help:   "What is known of the device: its name and where that came from, and its address with the latest sign of life, an IPv4 one if it has any. Always 1.",
 			labels: []string{"client", "ip", "source", "mac_scope"},
 			describe: func(d *device) [maxLabels]string {
-				return [maxLabels]string{d.Name, addrLabel(d.Addr), string(d.NameSource), d.ID.MAC.Scope()}
-			},
-			value: func(*device, direction, int) float64 { return 1 }},
+				return [maxLabels]string{d.Name, addrLabel(d.Addr), string(d.Source), d.ID.MAC.Scope()}
+			}},
 		{name: "device_last_seen_timestamp_seconds", kind: gauge, present: true,
 			help:  "When the device last gave a sign of life, in seconds since 1970.",
 			known: func(d *device) bool { return !d.Seen.IsZero() },

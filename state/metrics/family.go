@@ -18,9 +18,10 @@ type family[R any] struct {
 	directed   bool // a series for each direction
 	others     bool // also of all who have no series of their own
 	labels     []string
-	// variants are values of labels: there is a series for each variant. Where it
-	// is nil, describe returns the values of labels, if there are any.
+	// variants are values of labels: there is a series for each variant.
 	variants [][]string
+	// describe returns the values of labels of one: there is one series of each, its
+	// value 1. nil: variants or nothing does.
 	describe func(*R) [maxLabels]string
 	known    func(*R) bool // whether value is known; nil: always
 	value    func(r *R, d direction, variant int) float64
@@ -45,8 +46,8 @@ func compareSubjects[R any](a, b subject[R]) int { return bytes.Compare(a.labels
 // renderFamilies adds families with the series of all subjects to a page.
 func renderFamilies[R any](p *page, of subjects[R], families []family[R]) {
 	directions := [...][]byte{
-		state.Rx: bytes.Clone(p.labels([]string{"direction"}, state.Rx.String())),
-		state.Tx: bytes.Clone(p.labels([]string{"direction"}, state.Tx.String())),
+		state.Rx: p.labels([]string{"direction"}, state.Rx.String()),
+		state.Tx: p.labels([]string{"direction"}, state.Tx.String()),
 	}
 	for i := range families {
 		f := &families[i]
@@ -58,11 +59,17 @@ func renderFamilies[R any](p *page, of subjects[R], families []family[R]) {
 		if !f.others {
 			all = all[of.others:]
 		}
+		if f.describe != nil {
+			for i, own := range p.eachLabels(f.labels, len(all), func(i int) [maxLabels]string { return f.describe(all[i].report) }) {
+				p.add(1, all[i].labels, own)
+			}
+			continue
+		}
 		variants := [][]byte{nil}
 		if f.variants != nil {
 			variants = variants[:0]
 			for _, values := range f.variants {
-				variants = append(variants, bytes.Clone(p.labels(f.labels, values...)))
+				variants = append(variants, p.labels(f.labels, values...))
 			}
 		}
 		if !f.directed {
@@ -83,10 +90,6 @@ func (f *family[R]) render(p *page, subjects []subject[R], d direction, directio
 			continue
 		}
 		for v, own := range variants {
-			if f.describe != nil {
-				values := f.describe(s.report)
-				own = p.labels(f.labels, values[:]...)
-			}
 			p.add(f.value(s.report, d, v), directionLabel, s.labels, own)
 		}
 	}

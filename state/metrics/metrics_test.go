@@ -78,24 +78,34 @@ func fullReport() *state.Report {
 		},
 		Clients: []state.ClientReport{
 			{
-				Addr: addr("192.168.10.9"), Device: state.DeviceID{MAC: mac}, Name: "laptop", NameSource: state.FromDHCP, MAC: mac, Interface: "br-lan",
-				Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
-				Rate:  [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Peak: [2]float64{state.Rx: 1e9, state.Tx: 1}, Average: [2]float64{state.Rx: 1e8 / 3, state.Tx: 0.01},
-				Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, ActiveKnown: true, Online: true, Seen: wall,
+				Client: &state.Client{
+					Addr: addr("192.168.10.9"), Device: state.DeviceID{MAC: mac}, Name: "laptop", Source: state.FromDHCP, MAC: mac, Interface: "br-lan",
+					CounterState: state.CounterState{
+						Total: [2]state.Traffic{state.Rx: {Bytes: 1<<53 + 1, Packets: 1 << 40}, state.Tx: {Bytes: math.MaxUint64, Packets: math.MaxUint64}},
+					},
+					Presence: state.Presence{Seen: wall},
+				},
+				Rate: [2]float64{state.Rx: 1e9 / 3, state.Tx: 0.1}, Peak: [2]float64{state.Rx: 1e9, state.Tx: 1}, Average: [2]float64{state.Rx: 1e8 / 3, state.Tx: 0.01},
+				Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, ActiveKnown: true, Online: true,
 			},
 			{
-				Addr: addr("192.168.10.10"), Device: state.DeviceID{MAC: state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x10}}, Name: "printer", NameSource: state.FromHosts,
-				MAC: state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x99}, Interface: "br-lan", ActiveKnown: true,
-				Seen: time.Unix(0, 0),
+				Client: &state.Client{
+					Addr: addr("192.168.10.10"), Device: state.DeviceID{MAC: state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x10}}, Name: "printer", Source: state.FromHosts,
+					MAC: state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x99}, Interface: "br-lan", Presence: state.Presence{Seen: time.Unix(0, 0)},
+				},
+				ActiveKnown: true,
 			},
-			{Addr: addr("192.168.10.100"), Device: state.DeviceID{Addr: addr("192.168.10.100")}, Name: state.Unknown, NameSource: state.FromNone},
+			{Client: &state.Client{Addr: addr("192.168.10.100"), Device: state.DeviceID{Addr: addr("192.168.10.100")}, Name: state.Unknown, Source: state.FromNone}},
 			{
-				Addr: addr("2001:db8::9"), Device: state.DeviceID{MAC: mac}, Name: "laptop", NameSource: state.FromDHCP,
-				MAC: mac, Interface: "br-lan", ActiveKnown: true, Online: true, Seen: wall,
+				Client: &state.Client{
+					Addr: addr("2001:db8::9"), Device: state.DeviceID{MAC: mac}, Name: "laptop", Source: state.FromDHCP,
+					MAC: mac, Interface: "br-lan", Presence: state.Presence{Seen: wall},
+				},
+				ActiveKnown: true, Online: true,
 			},
 		},
 		Devices: []state.DeviceReport{
-			{ID: state.DeviceID{Addr: addr("192.168.10.100")}, Addr: addr("192.168.10.100"), Name: state.Unknown, NameSource: state.FromNone},
+			{ID: state.DeviceID{Addr: addr("192.168.10.100")}, Addr: addr("192.168.10.100"), Name: state.Unknown, Source: state.FromNone},
 			{
 				UsageReport: state.UsageReport{
 					Total:    [2]uint64{1<<53 + 1, math.MaxUint64},
@@ -105,21 +115,21 @@ func fullReport() *state.Report {
 					Current:  [2]state.PeriodBytes{state.All: {1 << 50, 7000}, state.Local: {1 << 40, 4}},
 					Previous: [2]state.PeriodBytes{state.All: {1 << 51, 9000}, state.Local: {1 << 41, 1}},
 				},
-				ID: state.DeviceID{MAC: mac}, Name: "laptop", NameSource: state.FromDHCP, Addr: addr("192.168.10.9"),
+				ID: state.DeviceID{MAC: mac}, Name: "laptop", Source: state.FromDHCP, Addr: addr("192.168.10.9"),
 				Active: state.Connections{1, 2, 3, math.MaxUint32 - 6}, ActiveKnown: true, Online: true,
 				FirstSeen: wall.Add(-90 * 24 * time.Hour), Seen: wall,
 			},
 			// It has left, and its addresses with it.
-			{ID: state.DeviceID{MAC: state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x10}}, Name: "printer", NameSource: state.FromHosts, ActiveKnown: true, Seen: time.Unix(0, 0)},
+			{ID: state.DeviceID{MAC: state.MAC{0x02, 0xff, 0x00, 0x00, 0x53, 0x10}}, Name: "printer", Source: state.FromHosts, ActiveKnown: true, Seen: time.Unix(0, 0)},
 		},
 	}
 	for i, name := range hostileNames {
-		c := state.ClientReport{
-			Addr: netip.AddrFrom4([4]byte{192, 168, 10, byte(200 + i)}), Name: state.CleanName(name), NameSource: state.FromDHCP, ActiveKnown: true,
+		c := &state.Client{
+			Addr: netip.AddrFrom4([4]byte{192, 168, 10, byte(200 + i)}), Device: state.DeviceID{MAC: state.MAC{0x02, 0, 0, 0, 0, byte(i)}},
+			Name: state.CleanName(name), Source: state.FromDHCP,
 		}
-		c.Device.MAC = state.MAC{0x02, 0, 0, 0, 0, byte(i)}
-		r.Clients = append(r.Clients, c)
-		r.Devices = append(r.Devices, state.DeviceReport{ID: c.Device, Name: c.Name, NameSource: c.NameSource, Addr: c.Addr, ActiveKnown: true})
+		r.Clients = append(r.Clients, state.ClientReport{Client: c, ActiveKnown: true})
+		r.Devices = append(r.Devices, state.DeviceReport{ID: c.Device, Name: c.Name, Source: c.Source, Addr: c.Addr, ActiveKnown: true})
 	}
 	return r
 }
@@ -369,11 +379,12 @@ func FuzzRender(f *testing.F) {
 		}
 		r := fullReport()
 		r.Clients, r.Devices = r.Clients[:4], r.Devices[:3]
-		c := state.ClientReport{
-			Name: state.CleanName(name), NameSource: state.FromDHCP, Interface: iface,
-			Total: [2]state.Traffic{{Bytes: number, Packets: ^number}, {Bytes: number >> 32, Packets: number << 32}},
-			Rate:  [2]float64{rate, -rate}, Active: state.Connections{uint32(number)}, ActiveKnown: number%3 == 0, Online: number%2 == 0,
-			Seen: time.Unix(0, nanoseconds),
+		c := state.Client{
+			Name: state.CleanName(name), Source: state.FromDHCP, Interface: iface, Presence: state.Presence{Seen: time.Unix(0, nanoseconds)},
+			CounterState: state.CounterState{Total: [2]state.Traffic{{Bytes: number, Packets: ^number}, {Bytes: number >> 32, Packets: number << 32}}},
+		}
+		told := state.ClientReport{
+			Rate: [2]float64{rate, -rate}, Active: state.Connections{uint32(number)}, ActiveKnown: number%3 == 0, Online: number%2 == 0,
 		}
 		copy(c.MAC[:], mac)
 		clients, devices := map[string]bool{}, map[string]bool{}
@@ -381,21 +392,23 @@ func FuzzRender(f *testing.F) {
 			netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(number)))),
 			netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, number), ^number))),
 		} {
+			c := c
 			c.Addr, c.Device = addr, state.DeviceID{MAC: c.MAC}
 			if c.MAC.IsZero() {
 				c.Device.Addr = addr
 			}
 			clients[addr.String()], devices[c.Device.String()] = true, true
 			r.Clients = slices.DeleteFunc(r.Clients, func(other state.ClientReport) bool { return other.Addr == addr })
-			r.Clients = append(r.Clients, c)
+			told.Client = &c
+			r.Clients = append(r.Clients, told)
 			r.Devices = slices.DeleteFunc(r.Devices, func(other state.DeviceReport) bool { return other.ID == c.Device })
 			r.Devices = append(r.Devices, state.DeviceReport{
 				UsageReport: state.UsageReport{
-					Total: [2]uint64{number, ^number}, Local: [2]uint64{number >> 1, 0}, Rate: c.Rate, Peak: c.Rate,
+					Total: [2]uint64{number, ^number}, Local: [2]uint64{number >> 1, 0}, Rate: told.Rate, Peak: told.Rate,
 					Current: [2]state.PeriodBytes{{number, 0}, {0, number}}, Previous: [2]state.PeriodBytes{{1, number}, {number, 1}},
 				},
-				ID: c.Device, Name: c.Name, NameSource: c.NameSource, Addr: addr, Active: c.Active, ActiveKnown: c.ActiveKnown,
-				Online: c.Online, FirstSeen: c.Seen, Seen: c.Seen,
+				ID: c.Device, Name: c.Name, Source: c.Source, Addr: addr, Active: told.Active, ActiveKnown: told.ActiveKnown,
+				Online: told.Online, FirstSeen: c.Seen, Seen: c.Seen,
 			})
 		}
 		r.Resets, r.Repairs = number, ^number
@@ -438,21 +451,24 @@ func manyClients(n int) *state.Report {
 	r := fullReport()
 	c, d := r.Clients[0], r.Devices[1]
 	r.Clients, r.Devices = nil, nil
-	c.Addr = netip.MustParseAddr("10.0.0.0")
+	client := *c.Client
+	client.Addr = netip.MustParseAddr("10.0.0.0")
 	for i := range n {
 		rx, tx := uint64(i)*654_321, uint64(i)*43_210
 		bps := [2]float64{float64(i%1000) * 11680 / 2.000123, float64(i%100) * 416 / 2.000123}
 		peak := [2]float64{math.Ceil(2 * bps[state.Rx]), math.Ceil(2 * bps[state.Tx])}
 		if i%3 == 0 {
 			d.ID.MAC = state.MAC(binary.BigEndian.AppendUint32([]byte{0x02, 0}, uint32(i)))
-			d.Addr = c.Addr.Next()
+			d.Addr = client.Addr.Next()
 			d.Rate, d.Peak = bps, peak
 			d.Total, d.Local = [2]uint64{rx, tx}, [2]uint64{rx / 9, tx / 9}
 			d.Current = [2]state.PeriodBytes{{rx / 2, tx / 2}, {rx / 18, tx / 18}}
 			d.Previous = [2]state.PeriodBytes{{rx / 3, tx / 3}, {rx / 27, tx / 27}}
 			r.Devices = append(r.Devices, d)
 		}
-		c.Addr = c.Addr.Next()
+		client.Addr = client.Addr.Next()
+		of := client
+		c.Client = &of
 		c.MAC, c.Device = d.ID.MAC, d.ID
 		c.Total = [2]state.Traffic{{Bytes: rx, Packets: rx / 1400}, {Bytes: tx, Packets: tx / 90}}
 		c.Rate, c.Peak, c.Average = bps, peak, [2]float64{bps[state.Rx] / 3, bps[state.Tx] / 3}

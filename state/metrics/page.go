@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 
 	dto "github.com/prometheus/client_model/go"
@@ -34,13 +35,12 @@ type page struct {
 	head []byte // its HELP and TYPE; nil once it has series
 
 	rendered bytes.Buffer // the last text of expfmt
-	labeled  labeledSeries
+	labeled  *labeledFamily
+	kept     []byte // room for texts that are kept
 }
 
 func newPage(to io.Writer) *page {
-	p := &page{to: to, text: make([]byte, 0, pieceSize+pieceSize/4)}
-	p.labeled.init()
-	return p
+	return &page{to: to, text: make([]byte, 0, pieceSize+pieceSize/4), labeled: newLabeledFamily()}
 }
 
 // begin begins a family. One without series is left out.
@@ -51,14 +51,49 @@ func (p *page) begin(name, help string, kind dto.MetricType) {
 	p.name, p.head = name, bytes.Clone(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1])
 }
 
-// labels returns the text of up to maxLabels labels, as [page.add] takes it, until
-// the next call.
+// eachLabels yields the text of the labels of each of so many series, as [page.add]
+// takes it, until the next one. Many are rendered at once, which costs half as much
+// as one by one.
+func (p *page) eachLabels(names []string, series int, values func(i int) [maxLabels]string) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for from := 0; from < series; from += seriesAtOnce {
+			n := min(seriesAtOnce, series-from)
+			for i := range n {
+				p.labeled.set(i, names, values(from+i))
+			}
+			_, lines, _ := bytes.Cut(p.render(p.labeled.first(n)), []byte("\n")) // after TYPE
+			for i := range n {
+				var line []byte
+				line, lines, _ = bytes.Cut(lines, []byte("\n"))
+				if !yield(from+i, line[len(lineStart):len(line)-len(lineEnd)]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// labels returns the text of the labels of one series.
 func (p *page) labels(names []string, values ...string) []byte {
 	if len(names) == 0 {
 		return nil
 	}
-	text := p.render(p.labeled.with(names, values))
-	return text[bytes.IndexByte(text, '{')+1 : bytes.LastIndexByte(text, '}')]
+	var all [maxLabels]string
+	copy(all[:], values)
+	for _, text := range p.eachLabels(names, 1, func(int) [maxLabels]string { return all }) {
+		return p.keep(text)
+	}
+	return nil
+}
+
+// keep returns a copy of a text that lasts as long as the page.
+func (p *page) keep(text []byte) []byte {
+	if len(text) > cap(p.kept)-len(p.kept) {
+		p.kept = make([]byte, 0, max(keptAtOnce, len(text)))
+	}
+	from := len(p.kept)
+	p.kept = append(p.kept, text...)
+	return p.kept[from:]
 }
 
 // render returns the text of a family, until the next call.
@@ -93,16 +128,13 @@ func (p *page) add(value float64, labels ...[]byte) {
 	}
 }
 
-// appendValue appends a value as expfmt writes it. Most are 0 or 1.
+// appendValue appends a value as expfmt writes it. Most are small numbers of
+// something, which need not be searched for their shortest form.
 func appendValue(text []byte, value float64) []byte {
-	switch value {
-	case 0:
-		return append(text, '0')
-	case 1:
-		return append(text, '1')
-	default:
-		return strconv.AppendFloat(text, value, 'g', -1, 64)
+	if n := uint64(max(value, 0)); value < 1e6 && float64(n) == value {
+		return strconv.AppendUint(text, n, 10)
 	}
+	return strconv.AppendFloat(text, value, 'g', -1, 64)
 }
 
 // flush writes out the text so far.
@@ -119,30 +151,59 @@ func (p *page) end() error {
 	return p.err
 }
 
-// maxLabels is how many labels may be in one text.
-const maxLabels = 5
+const (
+	maxLabels    = 5       // how many labels may be in one text
+	seriesAtOnce = 32      // how many series have their labels rendered at once
+	keptAtOnce   = 4 << 10 // how much room is made at once for texts that are kept, in bytes
+)
 
-// labeledSeries is a family of one series, for the text of its labels. It is reused.
+// labeledFamily is a family of series without a value, for the texts of their labels. It
+// is reused.
+type labeledFamily struct {
+	family  dto.MetricFamily
+	metrics [seriesAtOnce]*dto.Metric // of series
+	series  [seriesAtOnce]labeledSeries
+}
+
 type labeledSeries struct {
-	family dto.MetricFamily
-	series dto.Metric
-	names  [maxLabels]string
-	values [maxLabels]string
-	pairs  [maxLabels]*dto.LabelPair // of names and values
+	metric        dto.Metric
+	names, values [maxLabels]string
+	pairs         [maxLabels]dto.LabelPair  // of names and values
+	labels        [maxLabels]*dto.LabelPair // of pairs
 }
 
-func (s *labeledSeries) init() {
+// The line of a series without its labels.
+const (
+	lineStart = "l{"
+	lineEnd   = "} 0"
+)
+
+func newLabeledFamily() *labeledFamily {
 	name, zero := "l", 0.0
-	s.series.Untyped = &dto.Untyped{Value: &zero}
-	s.family = dto.MetricFamily{Name: &name, Type: dto.MetricType_UNTYPED.Enum(), Metric: []*dto.Metric{&s.series}}
-	for i := range s.pairs {
-		s.pairs[i] = &dto.LabelPair{Name: &s.names[i], Value: &s.values[i]}
+	value := &dto.Untyped{Value: &zero}
+	f := &labeledFamily{}
+	f.family.Name, f.family.Type = &name, dto.MetricType_UNTYPED.Enum()
+	for i := range f.series {
+		s := &f.series[i]
+		for j := range s.pairs {
+			s.pairs[j].Name, s.pairs[j].Value = &s.names[j], &s.values[j]
+			s.labels[j] = &s.pairs[j]
+		}
+		s.metric.Untyped = value
+		f.metrics[i] = &s.metric
 	}
+	return f
 }
 
-// with returns the family with other labels.
-func (s *labeledSeries) with(names, values []string) *dto.MetricFamily {
-	copy(s.values[:], values)
-	s.series.Label = s.pairs[:copy(s.names[:], names)]
-	return &s.family
+// set gives the series of an index its labels.
+func (f *labeledFamily) set(i int, names []string, values [maxLabels]string) {
+	s := &f.series[i]
+	s.values = values
+	s.metric.Label = s.labels[:copy(s.names[:], names)]
+}
+
+// first returns the family with its first n series.
+func (f *labeledFamily) first(n int) *dto.MetricFamily {
+	f.family.Metric = f.metrics[:n]
+	return &f.family
 }

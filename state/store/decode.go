@@ -18,7 +18,6 @@ type ledgerDecoder struct {
 	wall       int64
 	interfaces []string
 	slots      []state.WindowSlot // room for those to come
-	noDevice   state.Device       // that of a client that has none
 }
 
 // decodeLedger reads a ledger of the newest version, false if it is none.

@@ -9,30 +9,27 @@ import (
 // slotsAtOnce is how many slots room is made for at once.
 const slotsAtOnce = 512
 
-// usageFields are the fields of usage as they were found, by number. The first of
-// them are those of a total.
-type usageFields [usageEnd][]byte
-
-// collect keeps a field if it is one of a total or of usage.
-func (d *ledgerDecoder) collect(fields *usageFields, f field) {
-	if int(f.num) < len(fields) {
-		fields[f.num] = d.bytes(f)
-	}
-}
-
-// total reads the fields of a total.
-func (d *ledgerDecoder) total(fields *usageFields, s *state.CounterState) {
-	s.Total = d.traffic(fields[totalTraffic])
-	var since [2 * len(s.Baselines)]uint64
-	d.numbers(fields[totalBaselines], since[:2*len(d.Baselines)])
-	for i := range d.Baselines {
-		for dir := range s.Total {
-			s.Baselines[i][dir] = s.Total[dir].Bytes - since[2*i+dir]
+// totalField reads one of the fields of a total. Reserved and Baselines are told by
+// what was moved, which comes before them.
+func (d *ledgerDecoder) totalField(f field, s *state.CounterState) {
+	switch f.num {
+	case totalTraffic:
+		s.Total = d.traffic(d.bytes(f))
+		for i := range d.Baselines {
+			s.Baselines[i] = [2]uint64{state.Rx: s.Total[state.Rx].Bytes, state.Tx: s.Total[state.Tx].Bytes}
 		}
-	}
-	s.Slots = d.slotsOf(fields[totalSlots])
-	if len(fields[totalReserved]) > 0 {
-		above := d.traffic(fields[totalReserved])
+	case totalBaselines:
+		var since [2 * len(s.Baselines)]uint64
+		d.numbers(d.bytes(f), since[:2*len(d.Baselines)])
+		for i := range d.Baselines {
+			for dir := range s.Total {
+				s.Baselines[i][dir] = s.Total[dir].Bytes - since[2*i+dir]
+			}
+		}
+	case totalSlots:
+		s.Slots = d.slotsOf(d.bytes(f))
+	case totalReserved:
+		above := d.traffic(d.bytes(f))
 		for dir, total := range s.Total {
 			s.Reserved[dir] = state.Traffic{Bytes: total.Bytes + above[dir].Bytes, Packets: total.Packets + above[dir].Packets}
 		}
@@ -72,19 +69,24 @@ func (d *ledgerDecoder) slotsOf(packed []byte) []state.WindowSlot {
 	return d.slots[from:len(d.slots):len(d.slots)]
 }
 
-// usage reads the fields of usage.
-func (d *ledgerDecoder) usage(fields *usageFields, u *state.Usage) {
-	d.total(fields, &u.CounterState)
-	d.numbers(fields[usageLocal], u.Local[:])
-	if len(fields[usageLocalReserved]) > 0 {
+// usageField reads one of the fields of usage, those of a total among them.
+func (d *ledgerDecoder) usageField(f field, u *state.Usage) {
+	switch f.num {
+	case usageLocal:
+		d.numbers(d.bytes(f), u.Local[:])
+	case usageLocalReserved:
 		var above [2]uint64
-		d.numbers(fields[usageLocalReserved], above[:])
+		d.numbers(d.bytes(f), above[:])
 		for dir, local := range u.Local {
 			u.LocalReserved[dir] = local + above[dir]
 		}
+	case usagePeriodBase:
+		u.PeriodBase = d.periods(d.bytes(f))
+	case usagePrevious:
+		u.Previous = d.periods(d.bytes(f))
+	default:
+		d.totalField(f, &u.CounterState)
 	}
-	u.PeriodBase = d.periods(fields[usagePeriodBase])
-	u.Previous = d.periods(fields[usagePrevious])
 }
 
 func (d *ledgerDecoder) periods(packed []byte) [2]state.PeriodBytes {
@@ -98,24 +100,15 @@ func (d *ledgerDecoder) periods(packed []byte) [2]state.PeriodBytes {
 
 // other reads a message that is a total and no more.
 func (d *ledgerDecoder) other(message []byte) {
-	fields := d.usageOnly(message)
-	d.total(&fields, &d.Other)
+	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+		d.totalField(f, &d.Other)
+	}
 }
 
 // otherDevice reads a message that is usage and no more.
 func (d *ledgerDecoder) otherDevice(message []byte) {
-	fields := d.usageOnly(message)
-	d.usage(&fields, &d.OtherDevice)
-}
-
-// usageOnly collects the fields of a message that has no others.
-func (d *ledgerDecoder) usageOnly(message []byte) (fields usageFields) {
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			return fields
-		}
-		d.collect(&fields, f)
+	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+		d.usageField(f, &d.OtherDevice)
 	}
 }
 
@@ -123,13 +116,7 @@ func (d *ledgerDecoder) device(message []byte) {
 	n := len(d.Devices)
 	d.Devices = d.Devices[:n+1]
 	device := &d.Devices[n]
-	var fields usageFields
-	var seen, firstSeen field
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
+	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
 		switch f.num {
 		case deviceMAC:
 			device.ID.MAC = d.mac(f)
@@ -148,21 +135,14 @@ func (d *ledgerDecoder) device(message []byte) {
 		case deviceLastSeen:
 			device.LastSeen = d.steady(f)
 		case deviceSeen:
-			seen = f
+			device.Seen = d.time(f, d.wallAt(device.LastSeen))
 		case deviceFirstSeen:
-			firstSeen = f
+			device.FirstSeen = d.time(f, d.wallAt(device.Since))
 		case deviceOtherBytes:
 			device.OtherBytes = d.uint(f, math.MaxUint64)
 		default:
-			d.collect(&fields, f)
+			d.usageField(f, &device.Usage)
 		}
-	}
-	d.usage(&fields, &device.Usage)
-	if seen.num != 0 {
-		device.Seen = d.time(seen, d.wallAt(device.LastSeen))
-	}
-	if firstSeen.num != 0 {
-		device.FirstSeen = d.time(firstSeen, d.wallAt(device.Since))
 	}
 	if device.ID.MAC.IsZero() != device.ID.Addr.IsValid() || n > 0 && d.Devices[n-1].ID.Compare(device.ID) >= 0 {
 		d.bad = true
@@ -182,61 +162,26 @@ func (d *ledgerDecoder) source(f field) state.NameSource {
 }
 
 func (d *ledgerDecoder) client(message []byte) {
-	var fields usageFields
-	var mac, name, source, seen field
 	n := len(d.Clients)
 	d.Clients = d.Clients[:n+1]
-	c, device := &d.Clients[n], &d.noDevice
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
-		switch f.num {
-		case clientAddr:
-			c.Addr = d.addr(d.bytes(f))
-		case clientDevice:
-			if at := d.uint(f, uint64(len(d.Devices))); at > 0 {
-				device = &d.Devices[at-1]
-			}
-		case clientMAC:
-			mac = f
-		case clientName:
-			name = f
-		case clientSource:
-			source = f
-		case clientSeen:
-			seen = f
-		case clientPredecessor:
-			c.Predecessor = d.traffic(d.bytes(f))
-		case totalTraffic, totalBaselines, totalSlots, totalReserved:
-			d.collect(&fields, f)
-		default:
-			d.clientField(c, f)
-		}
-	}
-	d.total(&fields, &c.CounterState)
-	c.Device, c.MAC, c.Name, c.Source = device.ID, device.ID.MAC, device.Name, device.Source
-	if mac.num != 0 {
-		c.MAC = d.mac(mac)
-	}
-	if name.num != 0 {
-		c.Name = d.string(name)
-	}
-	if source.num != 0 {
-		c.Source = d.source(source)
-	}
-	if seen.num != 0 {
-		c.Seen = d.time(seen, d.wallAt(c.LastSeen))
+	c := &d.Clients[n]
+	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+		d.clientField(f, c)
 	}
 	if !c.Addr.IsValid() || n > 0 && !d.Clients[n-1].Addr.Less(c.Addr) {
 		d.bad = true
 	}
 }
 
-// clientField reads the fields of a client that need no other.
-func (d *ledgerDecoder) clientField(c *state.Client, f field) {
+func (d *ledgerDecoder) clientField(f field, c *state.Client) {
 	switch f.num {
+	case clientAddr:
+		c.Addr = d.addr(d.bytes(f))
+	case clientDevice:
+		if at := d.uint(f, uint64(len(d.Devices))); at > 0 {
+			device := &d.Devices[at-1]
+			c.Device, c.MAC, c.Name, c.Source = device.ID, device.ID.MAC, device.Name, device.Source
+		}
 	case clientEvidence:
 		c.Evidence = state.Evidence(d.uint(f, math.MaxUint8))
 	case clientInterface:
@@ -251,13 +196,25 @@ func (d *ledgerDecoder) clientField(c *state.Client, f field) {
 		c.LastActive[state.Tx] = d.steady(f)
 	case clientLastSeen:
 		c.LastSeen = d.steady(f)
+	case clientSeen:
+		c.Seen = d.time(f, d.wallAt(c.LastSeen))
 	case clientConfirmed:
 		c.Confirmed = d.bool(f)
 	case clientHasSeries:
 		c.HasSeries = d.bool(f)
 	case clientAsked:
 		c.Asked = d.steady(f)
+	case clientMAC:
+		c.MAC = d.mac(f)
+	case clientName:
+		c.Name = d.string(f)
+	case clientSource:
+		c.Source = d.source(f)
 	case clientOtherBytes:
 		c.OtherBytes = d.uint(f, math.MaxUint64)
+	case clientPredecessor:
+		c.Predecessor = d.traffic(d.bytes(f))
+	default:
+		d.totalField(f, &c.CounterState)
 	}
 }

@@ -15,8 +15,9 @@ import (
 // format of Protocol Buffers (protobuf.dev/programming-guides/encoding), and the
 // CRC-32C of all that, big-endian. The messages are as the constants below say.
 //
-// The number of a field never changes. A field that is added gets one that is free,
-// in what has a total or is usage from 32 on. An older program passes over it, so
+// The number of a field never changes. In a message the fields are in the order of
+// their numbers, as what some of them say is told by others before. A field that is
+// added gets a number that is free, in what has a total or is usage from 32 on. An older program passes over it, so
 // that it takes no new version. Versions 1 and 2 had other formats, see legacy.go.
 //
 // The file is small, and quick to write and read, as most of what it holds is told
@@ -82,7 +83,6 @@ const (
 	usageLocalReserved = 6 // packed: above those
 	usagePeriodBase    = 7 // packed: bytes received, bytes sent of all, then of the local part
 	usagePrevious      = 8 // packed likewise
-	usageEnd           = 9 // the first that is none of usage
 )
 
 // The further fields of a device, whose other fields are those of usage.

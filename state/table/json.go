@@ -53,8 +53,8 @@ func writeJSON(w io.Writer, r *state.Report, o Options) error {
 	for _, device := range devices {
 		j := jsonDevice{
 			Device:    device.ID.String(),
-			Client:    knownName(device.Name, device.NameSource),
-			Source:    string(device.NameSource),
+			Client:    knownName(device.Name, device.Source),
+			Source:    string(device.Source),
 			usage:     device.usage,
 			FirstSeen: timestamp(device.FirstSeen),
 			Addresses: jsonAddresses(device.addresses),
@@ -78,10 +78,10 @@ func jsonAddresses(addresses []address) []jsonAddress {
 	for _, a := range addresses {
 		all = append(all, jsonAddress{
 			IP:           a.Addr.String(),
-			Client:       knownName(a.Name, a.NameSource),
+			Client:       knownName(a.Name, a.Source),
 			MAC:          known(a.MAC.String()),
 			Interface:    known(a.Interface),
-			Source:       string(a.NameSource),
+			Source:       string(a.Source),
 			addressFacts: a.addressFacts,
 		})
 	}

@@ -176,7 +176,7 @@ func lines(r *state.Report, devices []device, others *device, o Options, withAdd
 		d := &devices[i]
 		l := usageLine(d.usage)
 		l.name, l.addr = d.Name, d.addressCell(o)
-		if d.NameSource == state.FromNone && !withAddr {
+		if d.Source == state.FromNone && !withAddr {
 			l.name = d.ID.String()
 			if d.Addr.IsValid() {
 				l.name = d.Addr.String()

@@ -49,35 +49,36 @@ func report() *state.Report {
 	addr := netip.MustParseAddr
 	nobody := state.DeviceID{Addr: addr("192.168.10.105")}
 	red := state.CleanName("\x1b[31mred\u202e\n" + strings.Repeat("x", 40))
-	clients := []state.ClientReport{
-		{Addr: addr("192.168.10.100"), Device: device(1), Name: "laptop", NameSource: state.FromDHCP, MAC: mac(1), Interface: "br-lan",
-			Total: total(26_012_012_000, 1_000), Rate: [2]float64{20_251_256, 999_299}, Active: state.Connections{31}, ActiveKnown: true, Online: true, Seen: wall.Add(-3 * time.Second)},
-		{Addr: addr("192.168.10.101"), Device: device(2), Name: "phone", NameSource: state.FromDHCP, MAC: mac(2), Interface: "br-lan",
-			Total: total(999, 999_999), Rate: [2]float64{0, 999.6}, Active: state.Connections{2}, ActiveKnown: true, Online: true, Seen: wall},
-		{Addr: addr("192.168.10.102"), Device: device(3), Name: "居間のテレビ", NameSource: state.FromHosts, MAC: mac(3), Interface: "br-lan",
-			Total: total(5_000_000, 5_000), Rate: [2]float64{9_995_000, 0}, ActiveKnown: true, Online: true, Seen: wall.Add(-90 * time.Second)},
-		{Addr: addr("192.168.10.103"), Device: device(4), Name: red, NameSource: state.FromDHCP, MAC: mac(4), Interface: "br-lan",
-			ActiveKnown: true, Seen: wall.Add(-50 * time.Hour)},
-		{Addr: addr("192.168.10.105"), Device: nobody, Name: state.Unknown, NameSource: state.FromNone, Total: total(1<<63, 1<<62)},
-		{Addr: addr("192.168.10.107"), Device: device(7), Name: "camera", NameSource: state.FromDHCP, MAC: mac(7), Interface: "br-lan",
-			Total: total(300, 0), ActiveKnown: true, Seen: wall.Add(-2 * time.Hour)},
-		{Addr: addr("2001:db8::100"), Device: device(1), Name: "laptop", NameSource: state.FromDHCP, MAC: mac(1), Interface: "br-lan",
-			Total: total(1_000_000, 2_000_000), Rate: [2]float64{100, 200}, Active: state.Connections{1}, ActiveKnown: true, Online: true, Seen: wall.Add(-5 * time.Minute)},
-		{Addr: addr("2001:db8:1234:5678:abcd:ef01:2345:6789"), Device: device(1), Name: "docker", NameSource: state.FromHosts, MAC: mac(1), Interface: "br-lan", ActiveKnown: true},
-		{Addr: addr("2001:db8:1234:5678:abcd:ef01:2345:6790"), Device: device(6), Name: "online", NameSource: state.FromDHCP, MAC: mac(6), Interface: "br-lan", ActiveKnown: true, Seen: wall.Add(time.Hour)},
+	client := func(address string, n byte, name string, total [2]state.Traffic, ago time.Duration) *state.Client {
+		return &state.Client{
+			Addr: addr(address), Device: device(n), Name: name, Source: state.FromDHCP, MAC: mac(n), Interface: "br-lan",
+			CounterState: state.CounterState{Total: total}, Presence: state.Presence{Seen: wall.Add(-ago)},
+		}
 	}
+	clients := []state.ClientReport{
+		{Client: client("192.168.10.100", 1, "laptop", total(26_012_012_000, 1_000), 3*time.Second), Rate: [2]float64{20_251_256, 999_299}, Active: state.Connections{31}, ActiveKnown: true, Online: true},
+		{Client: client("192.168.10.101", 2, "phone", total(999, 999_999), 0), Rate: [2]float64{0, 999.6}, Active: state.Connections{2}, ActiveKnown: true, Online: true},
+		{Client: client("192.168.10.102", 3, "居間のテレビ", total(5_000_000, 5_000), 90*time.Second), Rate: [2]float64{9_995_000, 0}, ActiveKnown: true, Online: true},
+		{Client: client("192.168.10.103", 4, red, total(0, 0), 50*time.Hour), ActiveKnown: true},
+		{Client: &state.Client{Addr: addr("192.168.10.105"), Device: nobody, Name: state.Unknown, Source: state.FromNone, CounterState: state.CounterState{Total: total(1<<63, 1<<62)}}},
+		{Client: client("192.168.10.107", 7, "camera", total(300, 0), 2*time.Hour), ActiveKnown: true},
+		{Client: client("2001:db8::100", 1, "laptop", total(1_000_000, 2_000_000), 5*time.Minute), Rate: [2]float64{100, 200}, Active: state.Connections{1}, ActiveKnown: true, Online: true},
+		{Client: client("2001:db8:1234:5678:abcd:ef01:2345:6789", 1, "docker", total(0, 0), 0), ActiveKnown: true},
+		{Client: client("2001:db8:1234:5678:abcd:ef01:2345:6790", 6, "online", total(0, 0), -time.Hour), ActiveKnown: true},
+	}
+	clients[2].Source, clients[7].Source, clients[7].Seen = state.FromHosts, state.FromHosts, time.Time{}
 	devices := []state.DeviceReport{
-		{ID: nobody, UsageReport: usage(1<<63, 1<<62, [2]float64{}, false), Name: state.Unknown, NameSource: state.FromNone, Addr: clients[4].Addr},
-		{ID: device(1), UsageReport: usage(26_013_012_000, 2_001_000, [2]float64{20_251_356, 999_499}, true), Name: "laptop", NameSource: state.FromDHCP, Addr: clients[0].Addr,
+		{ID: nobody, UsageReport: usage(1<<63, 1<<62, [2]float64{}, false), Name: state.Unknown, Source: state.FromNone, Addr: clients[4].Addr},
+		{ID: device(1), UsageReport: usage(26_013_012_000, 2_001_000, [2]float64{20_251_356, 999_499}, true), Name: "laptop", Source: state.FromDHCP, Addr: clients[0].Addr,
 			Active: state.Connections{32}, ActiveKnown: true, Online: true, FirstSeen: wall.Add(-24 * time.Hour), Seen: clients[0].Seen},
-		{ID: device(2), UsageReport: usage(1_000, 999_999, [2]float64{0, 999.6}, true), Name: "phone", NameSource: state.FromDHCP, Addr: clients[1].Addr,
+		{ID: device(2), UsageReport: usage(1_000, 999_999, [2]float64{0, 999.6}, true), Name: "phone", Source: state.FromDHCP, Addr: clients[1].Addr,
 			Active: state.Connections{2}, ActiveKnown: true, Online: true, FirstSeen: wall.Add(-time.Minute), Seen: clients[1].Seen},
-		{ID: device(3), UsageReport: usage(5_000_000, 5_000, [2]float64{9_995_000, 0}, false), Name: "居間のテレビ", NameSource: state.FromHosts, Addr: clients[2].Addr,
+		{ID: device(3), UsageReport: usage(5_000_000, 5_000, [2]float64{9_995_000, 0}, false), Name: "居間のテレビ", Source: state.FromHosts, Addr: clients[2].Addr,
 			ActiveKnown: true, Online: true, FirstSeen: wall.Add(-time.Hour), Seen: clients[2].Seen},
-		{ID: device(4), Name: red, NameSource: state.FromDHCP, Addr: clients[3].Addr, ActiveKnown: true, Seen: clients[3].Seen},
+		{ID: device(4), Name: red, Source: state.FromDHCP, Addr: clients[3].Addr, ActiveKnown: true, Seen: clients[3].Seen},
 		// It has no address any more.
-		{ID: device(5), UsageReport: usage(0, 10, [2]float64{}, false), Name: "cafe\u0301", NameSource: state.FromDHCP, ActiveKnown: true, Seen: wall.Add(-3 * time.Hour)},
-		{ID: device(6), Name: "online", NameSource: state.FromDHCP, Addr: clients[8].Addr, ActiveKnown: true, Seen: clients[8].Seen},
+		{ID: device(5), UsageReport: usage(0, 10, [2]float64{}, false), Name: "cafe\u0301", Source: state.FromDHCP, ActiveKnown: true, Seen: wall.Add(-3 * time.Hour)},
+		{ID: device(6), Name: "online", Source: state.FromDHCP, Addr: clients[8].Addr, ActiveKnown: true, Seen: clients[8].Seen},
 	}
 	others := usage(12_345, 0, [2]float64{8, 0}, false)
 	return &state.Report{
