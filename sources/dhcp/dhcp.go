@@ -66,7 +66,12 @@ func Read(now state.Instant, leases, hosts []string) ([]state.NameRecord, []File
 			f := File{Kind: kind, Path: path, Given: !isAnyOf(path, defaults)}
 			got := read(&f)
 			f.Records = len(got)
-			records, files = append(records, got...), append(files, f)
+			files = append(files, f)
+			if records == nil {
+				records = got // most often the only ones: they are many, and not copied
+			} else {
+				records = append(records, got...)
+			}
 		}
 	}
 	read(Hosts, hosts, defaultHosts, readHosts)

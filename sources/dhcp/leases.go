@@ -120,18 +120,20 @@ func (t *leaseTable) end(addr netip.Addr) {
 
 // compact removes what was superseded.
 func (t *leaseTable) compact() {
-	t.records = slices.DeleteFunc(t.records, func(r state.NameRecord) bool { return !r.Addr.IsValid() })
+	t.records = slices.DeleteFunc(t.records, isSuperseded)
 	for i, r := range t.records {
 		t.index[r.Addr] = i
 	}
 }
 
+func isSuperseded(r state.NameRecord) bool { return !r.Addr.IsValid() }
+
 // leases returns the leases in the order in which they were put, or the last one
 // first. It is the last thing that is done with the table.
 func (t *leaseTable) leases(lastFirst bool) []state.NameRecord {
-	t.compact()
+	records := slices.DeleteFunc(t.records, isSuperseded)
 	if lastFirst {
-		slices.Reverse(t.records)
+		slices.Reverse(records)
 	}
-	return t.records
+	return records
 }

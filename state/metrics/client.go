@@ -40,7 +40,12 @@ func clientFamilies(r *state.Report, run Run) []family[client] {
 			help:   "What is known of the client, of where its name came from, and the device that has its address. Always 1.",
 			labels: []string{"mac", "interface", "source", "mac_scope", "device"},
 			describe: func(c *client) [maxLabels]string {
-				return [maxLabels]string{c.MAC.String(), state.Sanitize(c.Interface), string(c.Source), c.MAC.Scope(), c.Device.String()}
+				device := c.Device.String()
+				mac := device
+				if c.MAC != c.Device.MAC || c.MAC.IsZero() {
+					mac = c.MAC.String()
+				}
+				return [maxLabels]string{mac, state.Sanitize(c.Interface), string(c.Source), c.MAC.Scope(), device}
 			}},
 		{name: "client_last_seen_timestamp_seconds", kind: gauge, present: true,
 			help:  "When the client last gave a sign of life, in seconds since 1970.",
