@@ -84,9 +84,9 @@ type comparison struct {
 	report *Report
 
 	directory    *directory
-	observations []observation // of each of next.Clients
-	devices      []deviceState // of each of next.Devices
-	deviceIndex  map[DeviceID]int
+	observations []observation    // of each of next.Clients
+	devices      []deviceState    // of each of next.Devices
+	deviceIndex  map[DeviceID]int // where each is in next.Devices; made when it is first needed
 
 	// What was moved by who has no series: addresses without a client's, and
 	// without a device's.
@@ -152,12 +152,11 @@ func newComparison(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg
 	next.holdFlows(now.Conntrack, cfg)
 	c := &comparison{
 		last: last, now: now, scope: scope, names: names, cfg: cfg, next: next,
-		directory:   newDirectory(now.Names),
-		deviceIndex: make(map[DeviceID]int, len(last.Devices)),
-		devices:     make([]deviceState, len(last.Devices), len(last.Devices)+1),
-		counted:     now.Accounting != nil,
-		clockSet:    next.Trusted && !last.Trusted && last.continues(now.Instant),
-		suspects:    last.suspects(),
+		directory: newDirectory(now.Names),
+		devices:   make([]deviceState, len(last.Devices), len(last.Devices)+1),
+		counted:   now.Accounting != nil,
+		clockSet:  next.Trusted && !last.Trusted && last.continues(now.Instant),
+		suspects:  last.suspects(),
 	}
 	if last.Boot == now.Boot {
 		c.before = last.LastReadings
@@ -170,7 +169,6 @@ func newComparison(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg
 		slots += len(last.Clients[i].Slots)
 	}
 	for i := range next.Devices {
-		c.deviceIndex[next.Devices[i].ID] = i
 		slots += len(next.Devices[i].Slots)
 	}
 	c.slots = make(slotArena, 0, slots)

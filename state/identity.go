@@ -28,13 +28,13 @@ func (c *comparison) identify(client *Client, o *observation, entry *NeighborEnt
 	if !isNew && client.Device != before {
 		c.handedOver = true
 		if before.MAC.IsZero() {
-			c.renameDevice(before, client.Device)
+			c.renameDevice(before, client)
 		} else {
 			o.handedOver = true
 		}
 	}
 	devices := len(c.devices)
-	o.device = c.device(client.Device)
+	o.device = c.device(client)
 	if isNew && o.device < devices {
 		c.handedOver = true
 	}
@@ -56,32 +56,48 @@ func (c *comparison) identify(client *Client, o *observation, entry *NeighborEnt
 	}
 }
 
-// device returns the index of a device, which it enters if it is new.
-func (c *comparison) device(id DeviceID) int {
-	if i, ok := c.deviceIndex[id]; ok {
-		return i
+// device returns the index of a client's device, which it enters if it is new.
+func (c *comparison) device(client *Client) int {
+	i, known := c.findDevice(client.Device, client.DeviceHint)
+	if !known {
+		i = len(c.devices)
+		c.deviceIndex[client.Device] = i
+		device := Device{ID: client.Device, Since: c.next.Steady}
+		if c.next.Trusted {
+			device.FirstSeen = c.next.Wall
+		}
+		c.next.Devices = append(c.next.Devices, device)
+		c.devices = append(c.devices, deviceState{})
 	}
-	i := len(c.devices)
-	c.deviceIndex[id] = i
-	device := Device{ID: id, Since: c.next.Steady}
-	if c.next.Trusted {
-		device.FirstSeen = c.next.Wall
-	}
-	c.next.Devices = append(c.next.Devices, device)
-	c.devices = append(c.devices, deviceState{})
+	client.DeviceHint = uint32(i)
 	return i
 }
 
+// findDevice returns the index of a device.
+func (c *comparison) findDevice(id DeviceID, hint uint32) (i int, known bool) {
+	if c.next.isAt(id, hint) {
+		return int(hint), true
+	}
+	if c.deviceIndex == nil {
+		c.deviceIndex = make(map[DeviceID]int, len(c.next.Devices))
+		for i := range c.next.Devices {
+			c.deviceIndex[c.next.Devices[i].ID] = i
+		}
+	}
+	i, known = c.deviceIndex[id]
+	return i, known
+}
+
 // renameDevice lets the totals of a device that was an address go on as those of
-// a MAC, whose own may be there already.
-func (c *comparison) renameDevice(from, to DeviceID) {
-	i, ok := c.deviceIndex[from]
+// its client's, whose own may be there already.
+func (c *comparison) renameDevice(from DeviceID, client *Client) {
+	i, ok := c.findDevice(from, client.DeviceHint)
 	if !ok {
 		return
 	}
+	device, to := &c.next.Devices[i], client.Device
+	j, ok := c.findDevice(to, client.DeviceHint)
 	delete(c.deviceIndex, from)
-	device := &c.next.Devices[i]
-	j, ok := c.deviceIndex[to]
 	if !ok {
 		device.ID = to
 		c.deviceIndex[to] = i

@@ -91,6 +91,9 @@ type Client struct {
 	Presence                    // signs of life
 	Confirmed  bool             // it ever received anything, or is a WireGuard peer: nobody made it up
 	HasSeries  bool
+	// DeviceHint is the index that Device most likely has in Ledger.Devices: there are
+	// many clients, and to look for the device of each takes time.
+	DeviceHint uint32
 	Asked      time.Duration // when DNS was last asked about the address
 }
 
@@ -150,6 +153,19 @@ func (c *Client) lastMet() time.Duration { return max(c.Since, c.LastSeen) }
 
 // lastMet is the last sign of life, or when the device was first met.
 func (d *Device) lastMet() time.Duration { return max(d.Since, d.LastSeen) }
+
+// DeviceOf returns the index of a client's device in Devices, false if it is not there.
+func (l *Ledger) DeviceOf(c *Client) (i int, ok bool) {
+	if l.isAt(c.Device, c.DeviceHint) {
+		return int(c.DeviceHint), true
+	}
+	return slices.BinarySearchFunc(l.Devices, c.Device, compareIDs)
+}
+
+// isAt reports whether a hint is right.
+func (l *Ledger) isAt(id DeviceID, hint uint32) bool {
+	return int(hint) < len(l.Devices) && l.Devices[hint].ID == id
+}
 
 // compareIDs orders a device against an ID, for binary searches.
 func compareIDs(d Device, id DeviceID) int { return d.ID.Compare(id) }

@@ -180,6 +180,7 @@ func (d *ledgerDecoder) clientField(f field, c *state.Client) {
 	case clientDevice:
 		if at := d.uint(f, uint64(len(d.Devices))); at > 0 {
 			device := &d.Devices[at-1]
+			c.DeviceHint = uint32(at - 1)
 			c.Device, c.MAC, c.Name, c.Source = device.ID, device.ID.MAC, device.Name, device.Source
 		}
 	case clientEvidence:

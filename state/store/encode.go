@@ -17,17 +17,16 @@ import (
 type ledgerEncoder struct {
 	encoder
 	*state.Ledger
-	wall       int64                    // Wall in nanoseconds since 1970
-	interfaces []string                 // sorted
-	devices    map[state.DeviceID]int32 // their places
-	values     []uint64                 // room for packed numbers
+	wall       int64    // Wall in nanoseconds since 1970
+	interfaces []string // sorted
+	values     []uint64 // room for packed numbers
 }
 
 // encode returns a ledger's file. One ledger has one encoding. Recovered and what
 // is only of this run in LastReadings are not in it, nor are baselines and slots
 // of a total that the ledger has none for: nobody looks at them.
 func encode(l *state.Ledger) []byte {
-	e := ledgerEncoder{Ledger: l, wall: l.Wall.UnixNano(), devices: make(map[state.DeviceID]int32, len(l.Devices))}
+	e := ledgerEncoder{Ledger: l, wall: l.Wall.UnixNano()}
 	// A client takes about 150 bytes: the buffer seldom has to grow.
 	e.b = make([]byte, 0, 4<<10+256*(len(l.Clients)+len(l.Devices)))
 	e.b = append(e.b, magic+strconv.Itoa(version)+"\n"...)
@@ -41,7 +40,6 @@ func encode(l *state.Ledger) []byte {
 	e.usage(&l.OtherDevice)
 	e.end(start)
 	for i := range l.Devices {
-		e.devices[l.Devices[i].ID] = int32(i)
 		start := e.begin(ledgerDevice)
 		e.device(&l.Devices[i])
 		e.end(start)
@@ -197,7 +195,7 @@ func (e *ledgerEncoder) client(c *state.Client) {
 	e.total(&c.CounterState)
 	e.addr(clientAddr, c.Addr)
 	device := new(state.Device)
-	if i, ok := e.devices[c.Device]; ok {
+	if i, ok := e.DeviceOf(c); ok {
 		device = &e.Devices[i]
 		e.uint(clientDevice, uint64(i)+1)
 	}

@@ -25,7 +25,11 @@ import (
 )
 
 // sameLedger tells no difference between an empty map or list and none.
-var sameLedger = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
+// sameLedger compares ledgers. A hint may be right or wrong.
+var sameLedger = cmp.Options{
+	cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
+	cmpopts.IgnoreFields(state.Client{}, "DeviceHint"),
+}
 
 var (
 	laptop  = netip.MustParseAddr("192.168.10.9")
@@ -133,12 +137,12 @@ func fullLedger() *state.Ledger {
 			Name: "lea", Source: state.FromDHCP,
 			Since: steady - 93*time.Hour, LastActive: [2]time.Duration{steady, steady - 2*time.Second},
 			Presence:  state.Presence{LastSeen: steady, Seen: wall.Add(time.Second)},
-			Confirmed: true, HasSeries: true, Asked: steady - time.Hour,
+			Confirmed: true, HasSeries: true, DeviceHint: 1, Asked: steady - time.Hour,
 		},
 		{Addr: visitor, Device: state.DeviceID{Addr: visitor}, Name: state.Unknown, Source: state.FromNone, Since: steady},
 		{
 			Addr: phone, Device: state.DeviceID{MAC: phoneMAC}, Evidence: state.FromNeighbor, Interface: "br-guest",
-			Name: "", Source: state.FromCache, MAC: phoneMAC, Since: math.MaxInt64,
+			Name: "", Source: state.FromCache, MAC: phoneMAC, Since: math.MaxInt64, DeviceHint: 2,
 			Presence: state.Presence{Seen: time.Date(1969, 7, 20, 20, 17, 40, 0, time.UTC)}, // a router without a clock of its own
 		},
 	}
@@ -251,6 +255,11 @@ func mustRoundTrip(t *testing.T, want *state.Ledger) {
 	}
 	if diff := cmp.Diff(want, got, sameLedger); diff != "" {
 		t.Fatalf("what came back differs from what went in (-want +got):\n%s", diff)
+	}
+	for _, c := range got.Clients {
+		if len(got.Devices) > 0 && got.Devices[c.DeviceHint].ID != c.Device {
+			t.Fatalf("hint %d leads from client %v to device %v, want %v", c.DeviceHint, c.Addr, got.Devices[c.DeviceHint].ID, c.Device)
+		}
 	}
 	if again := encode(got); !bytes.Equal(again, file) {
 		t.Fatalf("the same ledger was written differently:\n%q\n%q", file, again)
