@@ -24,8 +24,8 @@ import (
 	"network-metrics-exporter/state"
 )
 
-// sameLedger tells no difference between an empty map or list and none.
-// sameLedger compares ledgers. A hint may be right or wrong.
+// sameLedger tells no difference between an empty map or list and none, nor between
+// hints, which may be wrong.
 var sameLedger = cmp.Options{
 	cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
 	cmpopts.IgnoreFields(state.Client{}, "DeviceHint"),
