@@ -109,16 +109,19 @@ func merge(lists ...[]state.Counter) []state.Counter {
 	for _, l := range lists {
 		n += len(l)
 	}
+	lists = slices.DeleteFunc(lists, func(l []state.Counter) bool { return len(l) == 0 })
 	merged := make([]state.Counter, 0, n)
-	for len(merged) < n {
-		least := -1
-		for i, l := range lists {
-			if len(l) > 0 && (least < 0 || l[0].Compare(lists[least][0]) < 0) {
-				least = i
+	for len(lists) > 0 {
+		least := 0
+		for i := range lists[1:] {
+			if lists[1+i][0].Compare(lists[least][0]) < 0 {
+				least = 1 + i
 			}
 		}
 		merged = append(merged, lists[least][0])
-		lists[least] = lists[least][1:]
+		if lists[least] = lists[least][1:]; len(lists[least]) == 0 {
+			lists = slices.Delete(lists, least, least+1)
+		}
 	}
 	return merged
 }
