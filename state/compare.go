@@ -40,8 +40,10 @@ func (c Config) Trusted(now Instant) Instant {
 }
 
 // Compare works out what is true now, and what the next run has to know, from
-// what the last one left and what this one read. It changes neither; the cache
-// learns the names that servers gave.
+// what the last one left and what this one read. What the last one left becomes what
+// the next one gets, clients and devices in their places, and is not to be used any
+// more; what this one read is not changed. The cache learns the names that servers
+// gave.
 //
 // A byte takes this way: growth finds it as what a counter shows beyond its last
 // reading; observe gives it to the client that has the address, and to the device
@@ -92,8 +94,10 @@ type comparison struct {
 	// without a device's.
 	other, otherDevice sums
 
-	suspects     int // clients of the last run that may be made-up addresses
-	keptSuspects int // those of this run, so far
+	frozen       bool   // nobody gets or loses a series
+	newClient    Client // room for one
+	suspects     int    // clients of the last run that may be made-up addresses
+	keptSuspects int    // those of this run, so far
 
 	before         Accounting // what the counters showed in the last run, if that was of this boot
 	replaced       bool       // the counters are of another layout than those
@@ -157,6 +161,7 @@ func newComparison(last *Ledger, now *Sample, scope Scope, names *NameCache, cfg
 		counted:   now.Accounting != nil,
 		clockSet:  next.Trusted && !last.Trusted && last.continues(now.Instant),
 		suspects:  last.suspects(),
+		frozen:    last.Recovered && slices.ContainsFunc(last.Clients, func(c Client) bool { return !c.HasSeries }),
 	}
 	if last.Boot == now.Boot {
 		c.before = last.LastReadings
@@ -237,8 +242,7 @@ func (l *Ledger) startNext(now Instant, cfg Config) *Ledger {
 	next.Instant, next.Recovered = now, false
 	next.Trusted = cfg.Trusts(now.Wall)
 	next.Steady = l.steadyTime(now, next.Trusted, cfg)
-	next.Clients = nil
-	next.Devices = slices.Clone(l.Devices)
+	next.Clients = l.Clients[:0]
 	if !l.continues(now) {
 		next.FirstUptime, next.Baselines, next.Slots, next.Checkpoint = now.Uptime, nil, nil, 0
 	}

@@ -103,8 +103,7 @@ func (s *sources) next() (addr netip.Addr, ok bool) {
 // has moved, whose it is and whether it is there.
 func (c *comparison) observe() {
 	s := c.newSources()
-	c.next.Clients = make([]Client, 0, len(c.last.Clients)+8)
-	c.observations = make([]observation, 0, cap(c.next.Clients))
+	c.observations = make([]observation, 0, len(c.last.Clients)+8)
 	for addr, ok := s.next(); ok; addr, ok = s.next() {
 		c.observeAddress(s, addr)
 	}
@@ -115,13 +114,9 @@ func (c *comparison) observe() {
 
 // observeAddress finds out about one address.
 func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
-	// Most stay: the client is worked on where it goes.
-	n := len(c.next.Clients)
-	c.next.Clients = append(c.next.Clients, Client{Addr: addr, Since: c.next.Steady})
-	client := &c.next.Clients[n]
-	known := false
-	for _, before := range s.clients.take(addr) {
-		*client, known = before, true
+	client, known := &c.newClient, false
+	if last := s.clients.take(addr); len(last) > 0 {
+		client, known = &last[0], true
 	}
 	s.names.pass(addr)
 	before, counters := s.before.take(addr), s.counters.take(addr)
@@ -142,7 +137,7 @@ func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
 		isPeer := len(peers) > 0 && peers[0].isConnected()
 		hasSent := o.delta[Tx].Packets > 0 && c.keptSuspects < 2*c.cfg.MaxClients
 		if !entry.MAC.IsZero() && entry.isCurrent(c.cfg.ForgetAfter) || hasRule || isPeer || hasSent {
-			known = true
+			known, *client = true, Client{Addr: addr, Since: c.next.Steady}
 		}
 	}
 	if known {
@@ -154,13 +149,24 @@ func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
 		if client.isSuspect() {
 			c.keptSuspects++
 		}
+		c.keepClient(client, s.clients.rest)
 		c.observations = append(c.observations, o)
-		return
-	}
-	c.next.Clients = c.next.Clients[:n]
-	if !addr.IsValid() || c.scope.Contains(addr) {
+	} else if !addr.IsValid() || c.scope.Contains(addr) {
 		c.other.add(o.delta, o.delta)
 		c.otherDevice.add(o.delta, o.local)
+	}
+}
+
+// keepClient puts a client behind those of the next ledger: in the place of one of the last,
+// as long as there is one that has been read. rest are those that are still to be.
+func (c *comparison) keepClient(client *Client, rest []Client) {
+	n := len(c.next.Clients)
+	if clients := c.next.Clients; len(rest) > 0 && n < cap(clients) && &clients[:n+1][n] == &rest[0] {
+		c.next.Clients = append(make([]Client, 0, n+len(rest)+8), clients...)
+	}
+	c.next.Clients = slices.Grow(c.next.Clients, 1)[:n+1]
+	if place := &c.next.Clients[n]; place != client {
+		*place = *client
 	}
 }
 

@@ -12,13 +12,12 @@ import (
 // unless another one moved a tenth more. A run that has to go on from less than the last ledger changes
 // nothing of that, as what the last run added is about to be added again.
 func (c *comparison) selectSeries() {
-	frozen := c.last.Recovered && slices.ContainsFunc(c.last.Clients, func(c Client) bool { return !c.HasSeries })
 	clients := make([]candidate, len(c.next.Clients))
 	for i := range clients {
 		client, o := &c.next.Clients[i], &c.observations[i]
 		clients[i] = newCandidate(&client.HasSeries, o.online, client.isSuspect(), client.OtherBytes, &client.CounterState, o.delta)
 	}
-	changed := selectCandidates(clients, c.cfg.MaxClients, frozen)
+	changed := selectCandidates(clients, c.cfg.MaxClients, c.frozen)
 
 	devices := make([]candidate, 0, len(c.next.Devices))
 	for i := range c.next.Devices {
@@ -29,7 +28,7 @@ func (c *comparison) selectSeries() {
 		}
 		devices = append(devices, newCandidate(&device.HasSeries, d.online, device.isSuspect(), device.OtherBytes, &device.CounterState, d.delta))
 	}
-	c.reselected = selectCandidates(devices, c.cfg.MaxClients, frozen) || changed
+	c.reselected = selectCandidates(devices, c.cfg.MaxClients, c.frozen) || changed
 }
 
 // isForgotten reports whether a device has left the metrics.

@@ -164,8 +164,8 @@ func TestWindowSharesNothing(t *testing.T) {
 		last, _ := play(t, steady(0, n, 0, 1000)...)
 		again := fmt.Sprintf("%+v", *last)
 		next := step{at: 2 * float64(n), counters: []Counter{tx(laptop, 1, 2, 1<<30)}}.sample()
-		_, first := Compare(last, next, NewScope(lan, next.LAN, nil), noNames(), config)
-		_, second := Compare(last, next, NewScope(lan, next.LAN, nil), noNames(), config)
+		_, first := Compare(copyOf(last), next, NewScope(lan, next.LAN, nil), noNames(), config)
+		_, second := Compare(copyOf(last), next, NewScope(lan, next.LAN, nil), noNames(), config)
 		if diff := cmp.Diff(client(t, first, laptop), client(t, second, laptop), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("after %d runs, the second of two differs (-first +second):\n%s", n, diff)
 		}

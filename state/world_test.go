@@ -211,7 +211,7 @@ func (w *world) run(n int) {
 			now.LAN.Neighbors = append(now.LAN.Neighbors, NeighborEntry{Addr: worldAddr(i), MAC: MAC{2, 5: byte(i % 2)}, State: Stale, Confirmed: time.Duration(w.IntN(400)) * time.Second})
 		}
 	}
-	next, report := Compare(last, now, NewScope(w.networks, nil, last.Networks), noNames(), w.cfg)
+	next, report := Compare(copyOf(last), now, NewScope(w.networks, nil, last.Networks), noNames(), w.cfg)
 	w.made = false
 	w.checkSeries(n, report)
 	if !last.Recovered {
