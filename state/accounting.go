@@ -37,6 +37,11 @@ func (t Traffic) plus(u Traffic) Traffic {
 	return Traffic{plus(t.Bytes, u.Bytes), plus(t.Packets, u.Packets)}
 }
 
+// sum adds up in both directions.
+func sum(a, b [2]Traffic) [2]Traffic {
+	return [2]Traffic{Rx: a[Rx].plus(b[Rx]), Tx: a[Tx].plus(b[Tx])}
+}
+
 // minus subtracts, down to 0.
 func (t Traffic) minus(u Traffic) Traffic {
 	return Traffic{t.Bytes - min(t.Bytes, u.Bytes), t.Packets - min(t.Packets, u.Packets)}

@@ -92,7 +92,8 @@ type comparison struct {
 
 	// What was moved by who has no series: addresses without a client's, and
 	// without a device's.
-	other, otherDevice sums
+	other       [2]Traffic
+	otherDevice sums
 
 	frozen       bool   // nobody gets or loses a series
 	newClient    Client // room for one
@@ -121,7 +122,7 @@ type comparison struct {
 
 // observation is what one run reads of a client.
 type observation struct {
-	sums                    // moved since the last run
+	delta      [2]Traffic   // moved since the last run
 	records    []NameRecord // those of the address
 	online     bool
 	device     int  // index of next.Devices
@@ -132,9 +133,7 @@ type observation struct {
 type sums struct{ delta, local [2]Traffic }
 
 func (s *sums) add(delta, local [2]Traffic) {
-	for d := range delta {
-		s.delta[d], s.local[d] = s.delta[d].plus(delta[d]), s.local[d].plus(local[d])
-	}
+	s.delta, s.local = sum(s.delta, delta), sum(s.local, local)
 }
 
 // deviceState is what the addresses of a device add up to.

@@ -20,18 +20,14 @@ type CounterState struct {
 
 // add puts what has come since the last run on the total.
 func (s *CounterState) add(delta [2]Traffic) {
-	for d := range s.Total {
-		s.Total[d] = s.Total[d].plus(delta[d])
-	}
+	s.Total = sum(s.Total, delta)
 }
 
 // absorb puts another total on this one. It changes no rate: what came within the
 // last minute came to the other one.
 func (s *CounterState) absorb(other *CounterState) {
 	s.add(other.Total)
-	for d, reserved := range other.Reserved {
-		s.Reserved[d] = s.Reserved[d].plus(reserved)
-	}
+	s.Reserved = sum(s.Reserved, other.Reserved)
 	for i := range s.Baselines {
 		for d := range s.Baselines[i] {
 			s.Baselines[i][d] = plus(s.Baselines[i][d], other.Baselines[i][d])

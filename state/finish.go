@@ -23,7 +23,7 @@ func (c *comparison) finishClient(i int) {
 
 	delta := o.delta
 	if !client.HasSeries {
-		c.other.add(delta, o.local)
+		c.other = sum(c.other, delta)
 		client.OtherBytes = plus(client.OtherBytes, plus(delta[Rx].Bytes, delta[Tx].Bytes))
 		delta = [2]Traffic{}
 	}
@@ -106,13 +106,13 @@ func (c *comparison) finishDevice(i int) {
 	if unknown || device.FirstSeen.After(c.next.Wall) && c.next.Trusted {
 		device.FirstSeen = c.next.wallAt(device.Since)
 	}
-	sum := d.sums
+	moved := d.sums
 	if !device.HasSeries {
-		c.otherDevice.add(sum.delta, sum.local)
-		device.OtherBytes = plus(device.OtherBytes, plus(sum.delta[Rx].Bytes, sum.delta[Tx].Bytes))
-		sum = sums{}
+		c.otherDevice.add(moved.delta, moved.local)
+		device.OtherBytes = plus(device.OtherBytes, plus(moved.delta[Rx].Bytes, moved.delta[Tx].Bytes))
+		moved = sums{}
 	}
-	usage := c.updateUsage(&device.Usage, sum)
+	usage := c.updateUsage(&device.Usage, moved)
 	if !device.HasSeries {
 		return
 	}
@@ -215,7 +215,7 @@ func (c *comparison) updateUsage(u *Usage, moved sums) UsageReport {
 // finishOther reports what was moved by all who have no series.
 func (c *comparison) finishOther() {
 	l := c.next
-	rate := c.updateState(&l.Other, c.other.delta)
+	rate := c.updateState(&l.Other, c.other)
 	if l.Other.Total != ([2]Traffic{}) {
 		c.report.Other = &OtherReport{Total: l.Other.Total, Rate: rate}
 	}

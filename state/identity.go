@@ -10,9 +10,9 @@ const (
 	FromServer                   // the MAC that a current lease or a static entry gives the address to
 )
 
-// identify finds out whose an address is. An identity lasts until evidence of the
-// same or a higher rank names another MAC.
-func (c *comparison) identify(client *Client, o *observation, entry *NeighborEntry) {
+// identify finds out whose an address is, and gives the device what was moved. An
+// identity lasts until evidence of the same or a higher rank names another MAC.
+func (c *comparison) identify(client *Client, o *observation, local [2]Traffic, entry *NeighborEntry) {
 	mac, evidence := owner(o.records), FromServer
 	if mac.IsZero() && entry.State&NoARP == 0 {
 		mac, evidence = entry.MAC, FromNeighbor
@@ -39,10 +39,7 @@ func (c *comparison) identify(client *Client, o *observation, entry *NeighborEnt
 		c.handedOver = true
 	}
 	d := &c.devices[o.device]
-	for dir := range o.delta {
-		d.delta[dir] = d.delta[dir].plus(o.delta[dir])
-		d.local[dir] = d.local[dir].plus(o.local[dir])
-	}
+	d.add(o.delta, local)
 	if o.online {
 		d.online = true
 		if client.Addr.Is4() {

@@ -120,14 +120,11 @@ func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
 	}
 	s.names.pass(addr)
 	before, counters := s.before.take(addr), s.counters.take(addr)
-	o := observation{records: s.names.take(addr)}
 	haveBase := known || !addr.IsValid() && c.last.Run > 0
-	o.delta = c.growth(before, counters, haveBase)
-	o.local = c.growth(s.localBefore.take(addr), s.locals.take(addr), haveBase)
+	o := observation{records: s.names.take(addr), delta: c.growth(before, counters, haveBase)}
+	local := c.growth(s.localBefore.take(addr), s.locals.take(addr), haveBase)
 	for _, f := range s.flows.take(addr) {
-		for d := range f.All {
-			o.delta[d], o.local[d] = o.delta[d].plus(f.All[d]), o.local[d].plus(f.Local[d])
-		}
+		o.delta, local = sum(o.delta, f.All), sum(local, f.Local)
 	}
 	entry := mostAlive(s.neighbors.take(addr))
 	peers := s.peers.take(addr)
@@ -145,15 +142,15 @@ func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
 		known = !c.isStale(client, &o)
 	}
 	if known {
-		c.identify(client, &o, entry)
+		c.identify(client, &o, local, entry)
 		if client.isSuspect() {
 			c.keptSuspects++
 		}
 		c.keepClient(client, s.clients.rest)
 		c.observations = append(c.observations, o)
 	} else if !addr.IsValid() || c.scope.Contains(addr) {
-		c.other.add(o.delta, o.delta)
-		c.otherDevice.add(o.delta, o.local)
+		c.other = sum(c.other, o.delta)
+		c.otherDevice.add(o.delta, local)
 	}
 }
 
