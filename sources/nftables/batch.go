@@ -3,6 +3,7 @@ package nftables
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -63,13 +64,8 @@ func (b *batch) commit(k kernel, generation uint32) (uint32, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	for rest := b.changes; len(rest) > 0; {
-		n, size := 0, 0
-		for n < len(rest) && (n == 0 || size+rest[n].Size() <= netlink.MaxBatch) {
-			size += rest[n].Size()
-			n++
-		}
-		switch err := k.Commit(unix.NFNL_SUBSYS_NFTABLES, generation, rest[:n]); {
+	for _, part := range b.transactions() {
+		switch err := k.Commit(unix.NFNL_SUBSYS_NFTABLES, generation, part); {
 		case errors.Is(err, unix.ERESTART):
 			return 0, errOvertaken
 		case errors.Is(err, unix.EBUSY):
@@ -79,8 +75,25 @@ func (b *batch) commit(k kernel, generation uint32) (uint32, error) {
 		case err != nil:
 			return 0, fmt.Errorf("change nftables: %w", err)
 		}
-		rest = rest[n:]
 		generation = nextGeneration(generation)
 	}
 	return generation, nil
+}
+
+// transactions divides the changes. It fills the last transaction first: what has
+// packets come to what was made, and no more to what goes, stands at the end and has
+// to be done at once.
+func (b *batch) transactions() (parts [][]netlink.Message) {
+	end, size := len(b.changes), 0
+	for i, change := range slices.Backward(b.changes) {
+		if size += change.Size(); size > netlink.MaxBatch && i+1 < end {
+			parts = append(parts, b.changes[i+1:end])
+			end, size = i+1, change.Size()
+		}
+	}
+	if end > 0 {
+		parts = append(parts, b.changes[:end])
+	}
+	slices.Reverse(parts)
+	return parts
 }

@@ -91,7 +91,6 @@ func (b *batch) repairRules(filter contents, r ruleRepair, owner Owner) {
 		b.note("chain %s", forwardChain)
 		b.addForwardChain(filterTable, forwardChain, filterPriority)
 	}
-	b.repairJump(filter.rules[forwardChain], r.needJump, owner)
 	hidden := programName
 	if !r.needJump {
 		hidden = owner.comment("") // no comment of a jump says it
@@ -102,6 +101,7 @@ func (b *batch) repairRules(filter contents, r ruleRepair, owner Owner) {
 		b.addRule(filterTable, trafficChain, atEnd, markedData(comment, hidden),
 			append(familyOf(c.addr).is(c.addr, c.direction), &expr.Counter{})...)
 	}
+	b.repairJump(filter.rules[forwardChain], r.needJump, owner)
 }
 
 // repairJump sees to it that one rule leads to our chain: somebody else's where it
@@ -138,6 +138,22 @@ func (c contents) ownRules() []rule {
 		}
 	}
 	return own
+}
+
+// stopRules has the rules count no more, and reports whether it did. It does not if
+// they count no more already, or would go on as others lead to them.
+func (b *batch) stopRules(k kernel, filter contents) (bool, error) {
+	jumps := ourJumps(filter.rules[forwardChain])
+	if len(jumps) == 0 || filter.isOwned() {
+		return false, nil
+	}
+	if led, err := filter.ledByOthers(k); led || err != nil {
+		return false, err
+	}
+	for _, r := range jumps {
+		b.deleteRule(filterTable, r)
+	}
+	return true, nil
 }
 
 // removeRules takes away what of the layout is there and ours.

@@ -131,6 +131,18 @@ func (r *ruleset) objects() []state.CounterID {
 	return ids
 }
 
+// ownObjects returns the sets and rules that are ours, but for rules that somebody
+// has loaded: those say it no more.
+func (r *ruleset) ownObjects() []state.CounterID {
+	ids := r.fixedObjects()
+	for _, u := range r.filter.rules[trafficChain] {
+		if isOurs(u.hidden) {
+			ids = append(ids, r.filter.id(u.handle))
+		}
+	}
+	return ids
+}
+
 // fixedObjects returns those of them that are there whoever the clients are,
 // sorted.
 func (r *ruleset) fixedObjects() []state.CounterID {

@@ -50,14 +50,20 @@ func (r *run) try(generation uint32) error {
 	if err != nil {
 		return err
 	}
+	if r.next == 0 {
+		r.made = append(r.made, c.made...)
+	}
 	r.changed, r.next = s, next
-	r.replaced = append(r.replaced, c.replaced...)
+	r.replaced = merge(r.replaced, c.replaced)
 	r.repaired = r.repaired || c.restored || r.plan.lacks(s.fixedObjects())
 	return nil // to be looked at again
 }
 
-// lacks reports whether anything that the last run left is not there.
+// lacks reports whether anything that the last run left is not there, and is to be.
 func (p Plan) lacks(objects []state.CounterID) bool {
+	if (p.Last.Layout == state.Rules) != (p.Layout == state.Rules) {
+		return false
+	}
 	return slices.ContainsFunc(p.Last.Objects, func(id state.CounterID) bool {
 		_, there := slices.BinarySearchFunc(objects, id, state.CounterID.Compare)
 		return !there
@@ -71,7 +77,7 @@ func (r *run) read(s *ruleset, full bool) error {
 		return err
 	}
 	slices.SortFunc(r.made, state.CounterID.Compare)
-	a.Made, a.Repaired, a.Full = r.made, r.repaired, a.Full || full
+	a.Made, a.Repaired, a.Full = slices.Compact(r.made), r.repaired, a.Full || full
 	a.ReplacedCounters = r.replaced
 	r.accounting, r.generation, r.counted = a, s.generation, sets
 	return nil
@@ -80,13 +86,19 @@ func (r *run) read(s *ruleset, full bool) error {
 // change is what has to be done to a ruleset, and what that means.
 type change struct {
 	batch
-	replaced []state.Counter // those that are taken away, sorted
-	restored bool            // a client's rule was there in the last run
-	full     bool            // not every client gets a rule
+	replaced []state.Counter   // those that are taken away, sorted
+	made     []state.CounterID // what a run made that did not live to take the former layout away
+	restored bool              // a client's rule was there in the last run
+	full     bool              // not every client gets a rule
 }
 
 // changes works out what of a plan is missing, and reads the counters that are to
 // be taken away.
+//
+// One layout takes over from the other in one transaction: no packet that comes
+// before or after it is counted by both, or by neither. It leaves the counters of the
+// former one, which are read when they count no more; the next transaction takes them
+// away. If the run ends between the two, the next one goes on from there.
 func changes(k kernel, s *ruleset, p Plan) (*change, error) {
 	c := &change{}
 	if p.Layout == state.Off {
@@ -111,6 +123,9 @@ func (c *change) toRules(k kernel, s *ruleset, p Plan) error {
 	if err := c.checkOwned(s.filter); err != nil {
 		return err
 	}
+	if c.stopSets(s.own) {
+		return nil
+	}
 	before := len(c.changes)
 	c.removeSets(s.own)
 	if len(c.changes) == before {
@@ -120,8 +135,20 @@ func (c *change) toRules(k kernel, s *ruleset, p Plan) error {
 	if err != nil {
 		return err
 	}
-	c.replaced = a.Counters
+	c.replaces(a.Counters, s, p)
 	return nil
+}
+
+// replaces takes down the counters of the former layout. If the last run read them,
+// what is there of the new one has been made since.
+func (c *change) replaces(counters []state.Counter, s *ruleset, p Plan) {
+	c.replaced = merge(c.replaced, counters)
+	if slices.ContainsFunc(counters, func(former state.Counter) bool {
+		_, read := slices.BinarySearchFunc(p.Last.Counters, former, state.Counter.Compare)
+		return read
+	}) {
+		c.made = s.ownObjects()
+	}
 }
 
 func (c *change) toSets(k kernel, s *ruleset, p Plan) error {
@@ -133,11 +160,19 @@ func (c *change) toSets(k kernel, s *ruleset, p Plan) error {
 	if err := c.checkOwned(s.own); err != nil {
 		return err
 	}
-	c.removeRules(s.filter)
+	stopped, err := c.stopRules(k, s.filter)
+	if err != nil {
+		return err
+	}
+	if !stopped {
+		c.removeRules(s.filter)
+	}
 	if len(c.changes) == 0 {
 		return nil
 	}
-	replaced, err := repair.replaced(k, s.own, p.Last)
-	c.replaced = merge(replaced, s.filter.ruleCounters(s.filter.ownRules()))
-	return err
+	if c.replaced, err = repair.replaced(k, s.own, p.Last); err != nil || stopped {
+		return err
+	}
+	c.replaces(s.filter.ruleCounters(s.filter.ownRules()), s, p)
+	return nil
 }

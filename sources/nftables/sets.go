@@ -232,10 +232,28 @@ func (b *batch) addClients(c clientSet, id uint32, clients []netip.Addr) {
 	b.elements(unix.NFT_MSG_NEWSETELEM, ownTable, c.name, id, elements)
 }
 
+// isRemovable reports whether anything of a table is ours to delete.
+func (c contents) isRemovable() bool {
+	return c.table != nil && !c.isOwned() && (checkSets(c) == nil || c.ours)
+}
+
+// stopSets has the sets count no more, and reports whether it did. It does not if
+// they count no more already, or might go on by what others have put there.
+func (b *batch) stopSets(own contents) bool {
+	leading := own.ourRules(trafficChain)
+	if len(leading) == 0 || !own.isRemovable() || own.foreign() != "" {
+		return false
+	}
+	for _, r := range leading {
+		b.deleteRule(ownTable, r)
+	}
+	return true
+}
+
 // removeSets takes away what of the layout is there and ours.
 func (b *batch) removeSets(own contents) {
 	switch {
-	case own.table == nil, own.isOwned(), checkSets(own) != nil && !own.ours:
+	case !own.isRemovable():
 		return
 	case own.foreign() == "":
 		b.deleteTable(ownTable)
