@@ -326,9 +326,10 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 		}
 	}
 	counter := last.FlowCounter(begun, scope, e.flows, e.Config)
-	s.Conntrack = collectFrom(&s, state.Conntrack, func() (*state.TrackedFlows, error) {
-		return conntrack.Read(scope.Contains, held, counter)
-	})
+	readFlows := func() (*state.TrackedFlows, error) { return conntrack.Read(scope.Contains, held, counter) }
+	if !counter.IsBase() {
+		s.Conntrack = collectFrom(&s, state.Conntrack, readFlows)
+	}
 	s.Held = held != nil && e.Accounting == state.Flows
 	s.Accounting = collectFrom(&s, state.NFTables, func() (*state.Accounting, error) {
 		if s.Held {
@@ -345,6 +346,9 @@ func (e *exporter) collect(last *state.Ledger, instance string) (*state.Sample, 
 	// Right after the counters, as rates are theirs.
 	if s.Instant, err = clock.Read(); err != nil {
 		return nil, scope, err
+	}
+	if counter.IsBase() { // what came until now was the former layout's to count
+		s.Conntrack = collectFrom(&s, state.Conntrack, readFlows)
 	}
 	s.TakeFlows(counter, held)
 	e.flows = cmp.Or(s.FlowMemory, e.flows)
@@ -380,12 +384,11 @@ func (e *exporter) account(plan nftables.Plan) (*state.Accounting, error) {
 	if e.Command.Samples() {
 		return nftables.Account(plan)
 	}
-	ruleset, err := nftables.Look(plan)
-	if err != nil {
+	var err error
+	if e.ruleset, err = nftables.Look(plan); err != nil {
 		return nil, err
 	}
-	e.ruleset = ruleset
-	return ruleset.Accounting, ruleset.Fault
+	return e.ruleset.Accounting, e.ruleset.Fault
 }
 
 // collectFrom asks a source and notes how that went.

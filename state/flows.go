@@ -103,6 +103,12 @@ func NewFlowCounter(scope Scope, before *FlowMemory, counting, anew bool) *FlowC
 	return c
 }
 
+// IsBase reports whether nothing in the dump is traffic, in the layout Flows: later
+// dumps are compared with it. Where another layout counted until now, it has to be
+// made when that one has ceased, or what came between the two would count twice. What
+// comes between the two then counts for neither.
+func (c *FlowCounter) IsBase() bool { return c != nil && c.counting && !c.fromZero }
+
 // Begin begins the dump, or begins it again: what was observed is forgotten.
 func (c *FlowCounter) Begin() {
 	c.records = slices.Clone(c.before.Records)

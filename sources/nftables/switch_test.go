@@ -74,6 +74,18 @@ func TestSwitchUnderTraffic(t *testing.T) {
 				if s.check(t, k); k.commits != 2 {
 					t.Errorf("%d transactions, want 2", k.commits)
 				}
+				// Somebody else's change is to be made before the second one.
+				s = newSwitch(t, r, change.from, change.to)
+				o := &overtaken{kernel: connect(t)}
+				k = &busy{kernel: o, calls: all}
+				k.forward = func() {
+					if s.forward(); k.commits == 1 {
+						o.change = func() { lab.Nft(t, "add table ip other") }
+					}
+				}
+				if s.check(t, k); o.refused != 1 {
+					t.Errorf("%d commits refused, want 1", o.refused)
+				}
 				if ended < 12 {
 					t.Errorf("ended at %d calls only", ended)
 				}
