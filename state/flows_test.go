@@ -314,26 +314,35 @@ func TestMissingCounters(t *testing.T) {
 	}
 }
 
-// A dump is looked at for traffic only where that is needed and can be told.
+// A dump is looked at for traffic only where that is needed and can be told; and it is
+// a base where nothing in it can be.
 func TestFlowCounterIsNeeded(t *testing.T) {
 	now := Instant{Boot: "b"}
-	offloading := Accounting{Flowtable: CountedFlowtable}
+	last := func(boot string, a Accounting) Ledger { return Ledger{LastReadings: a, Instant: Instant{Boot: boot}} }
+	noRouter := NewScope(nil, nil, flowScope().Networks)
 	for _, test := range []struct {
-		name   string
-		layout Layout
-		last   Ledger
-		scope  Scope
-		before *FlowMemory
-		want   bool
+		name         string
+		layout       Layout
+		last         Ledger
+		scope        Scope
+		before       *FlowMemory
+		needed, base bool
 	}{
-		{"sets", Sets, Ledger{}, flowScope(), nil, false},
-		{"flows", Flows, Ledger{}, flowScope(), nil, true},
-		{"a flowtable", Sets, Ledger{LastReadings: offloading}, flowScope(), nil, true},
-		{"flows before", Sets, Ledger{}, flowScope(), &FlowMemory{Counting: true}, true},
-		{"the router's addresses are not known", Flows, Ledger{}, NewScope(nil, nil, flowScope().Networks), &FlowMemory{Counting: true}, false},
+		{"sets", Sets, Ledger{}, flowScope(), nil, false, false},
+		{"flows", Flows, Ledger{}, flowScope(), nil, true, false},
+		{"a flowtable", Sets, Ledger{LastReadings: Accounting{Flowtable: CountedFlowtable}}, flowScope(), nil, true, false},
+		{"flows before", Sets, last("b", Accounting{Layout: Flows}), flowScope(), &FlowMemory{Counting: true}, true, false},
+		{"the router's addresses are not known", Flows, Ledger{}, noRouter, &FlowMemory{Counting: true}, false, false},
+		{"flows again", Flows, last("b", Accounting{Layout: Flows}), flowScope(), &FlowMemory{Counting: true}, true, false},
+		{"flows, their memory lost", Flows, last("b", Accounting{Layout: Flows}), flowScope(), nil, true, true},
+		{"flows after sets", Flows, last("b", Accounting{Layout: Sets}), flowScope(), nil, true, true},
+		{"flows after sets, with a flowtable", Flows, last("b", Accounting{Layout: Sets}), flowScope(), &FlowMemory{}, true, true},
+		{"flows after rules, beside flows of long ago", Flows, last("b", Accounting{Layout: Rules}), flowScope(), &FlowMemory{Counting: true}, true, true},
+		{"flows after sets and a reboot", Flows, last("a", Accounting{Layout: Sets}), flowScope(), nil, true, false},
 	} {
-		if got := test.last.FlowCounter(now, test.scope, test.before, Config{Accounting: test.layout}); (got != nil) != test.want {
-			t.Errorf("%s: a counter: %v, want %v", test.name, got != nil, test.want)
+		got := test.last.FlowCounter(now, test.scope, test.before, Config{Accounting: test.layout})
+		if (got != nil) != test.needed || got.IsBase() != test.base {
+			t.Errorf("%s: a counter: %t, of a base: %t, want %t, %t", test.name, got != nil, got.IsBase(), test.needed, test.base)
 		}
 	}
 }
