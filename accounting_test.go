@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,20 +66,33 @@ func TestAccounting(t *testing.T) {
 	}
 }
 
-// TestLayoutSwitch counts with one layout after the other.
+// TestLayoutSwitch counts with one layout after the other. A client that comes just
+// before a change is counted as well, from its first packet.
 func TestLayoutSwitch(t *testing.T) {
 	t.Parallel()
 	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		countFlows(t)
+		lab.Command(t, "ip", "neighbor", "flush", "dev", "br-lan", "nud", "all")
 		i := install(t, r)
 		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
-		var tx uint64
+		tx := flow.Send(t, 10, 1000)
 		i.run(t, "--accounting=sets")
-		for _, layout := range []string{"rules", "off", "sets", "off", "sets"} {
+		tx = 0
+		late := map[string]*lab.Flow{"rules": lab.UDP(t, "udp4", r.Phone, r.Server), "flows": lab.UDP(t, "udp4", r.Printer, r.Server)}
+		before := "sets"
+		for _, layout := range []string{"rules", "off", "sets", "off", "sets", "flows", "rules"} {
+			want := series{"network_metrics_exporter_accounting_resets_total": 0, "network_metrics_exporter_accounting_repairs_total": 0}
+			if newcomer, ok := late[layout]; ok {
+				delete(late, layout)
+				host := map[string]*lab.Host{"rules": r.Phone, "flows": r.Printer}[layout]
+				lab.Command(t, "ip", "netns", "exec", host.Name, "ping", "-q", "-c", "1", "192.168.10.1")
+				i.run(t, "--accounting="+before)
+				want[fmt.Sprintf(`client_traffic_bytes{direction="tx",ip="%v",client="%s"}`, host.IPv4, host.Name)] = float64(newcomer.Send(t, 10, 1000))
+			}
 			tx += flow.Send(t, 10, 1000)
-			i.run(t, "--accounting="+layout).expect(t, series{
-				`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`: float64(tx),
-				"network_metrics_exporter_accounting_resets_total":                         0,
-			})
+			want[`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`] = float64(tx)
+			i.run(t, "--accounting="+layout).expect(t, want)
+			before = layout
 		}
 	})
 }
