@@ -2,10 +2,12 @@ package nftables
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"network-metrics-exporter/sources/netlink"
 	"network-metrics-exporter/state"
@@ -157,4 +159,69 @@ func (s *layoutSwitch) check(t *testing.T, k kernel) {
 	if diff := gocmp.Diff(want, total(nonzero(former), counted(a)), alike); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
+}
+
+// While packets come, the layouts take over from each other many times, and each packet
+// is counted once. All is done on one processor: what another one forwards at that
+// moment may have passed the place of the one layout and not yet that of the other.
+func TestSwitchBackAndForth(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		flow.Send(t, 1, 1) // answers pass
+		layouts := []state.Layout{state.Sets, state.Rules}
+		a := mustAccount(t, plan(layouts[0]))
+		var counters []state.Counter
+		changed := make(chan error)
+		go func() {
+			err := onOneProcessor()
+			for n := 1; n <= 20 && err == nil; n++ {
+				p := plan(layouts[n%2])
+				p.Last = a
+				if a, err = Account(p); err == nil {
+					counters = append(counters, a.ReplacedCounters...)
+				}
+			}
+			changed <- err
+		}()
+		if err := onOneProcessor(); err != nil {
+			t.Fatal(err)
+		}
+		var want [2]state.Traffic
+		for done := false; !done; {
+			select {
+			case err := <-changed:
+				if done = true; err != nil {
+					t.Fatal(err)
+				}
+			default:
+			}
+			want[state.Tx].Bytes += flow.Send(t, 16, 100)
+			want[state.Rx].Bytes += flow.Reply(t, 16, 200)
+			want[state.Tx].Packets += 16
+			want[state.Rx].Packets += 16
+		}
+		if want[state.Tx].Packets < 1000 {
+			t.Errorf("%d packets came meanwhile", want[state.Tx].Packets)
+		}
+		got := moved(append(counters, mustAccount(t, plan(layouts[0])).Counters...))
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("counted (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// onOneProcessor binds a goroutine to its thread, and that to the first processor.
+func onOneProcessor() error {
+	runtime.LockOSThread()
+	var allowed, first unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return err
+	}
+	for n := 0; first.Count() == 0; n++ {
+		if allowed.IsSet(n) {
+			first.Set(n)
+		}
+	}
+	return unix.SchedSetaffinity(0, &first)
 }
