@@ -64,7 +64,12 @@ func TestSwitchUnderTraffic(t *testing.T) {
 						t.Fatalf("to end at call %d: %v", ended, err)
 					}
 					if commits = k.commits; commits == 2 {
-						break // what it took away it tells nobody
+						// What it took away it tells nobody: that is lost, and what has come
+						// since does not pass for it.
+						if a := mustAccount(t, s.plan); len(a.ReplacedCounters)+len(a.Made) > 0 || a.Repaired {
+							t.Errorf("after the end: %+v", a)
+						}
+						break
 					}
 					if commits == 1 {
 						s.halfway(t)
