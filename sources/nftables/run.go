@@ -50,7 +50,7 @@ func (r *run) try(generation uint32) error {
 	if err != nil {
 		return err
 	}
-	if r.next == 0 {
+	if r.next == 0 { // else it was this run
 		r.made = append(r.made, c.made...)
 	}
 	r.changed, r.next = s, next
@@ -87,7 +87,7 @@ func (r *run) read(s *ruleset, full bool) error {
 type change struct {
 	batch
 	replaced []state.Counter   // those that are taken away, sorted
-	made     []state.CounterID // what a run made that did not live to take the former layout away
+	made     []state.CounterID // what a run made that ended before it took the former layout away
 	restored bool              // a client's rule was there in the last run
 	full     bool              // not every client gets a rule
 }
