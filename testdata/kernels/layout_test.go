@@ -30,7 +30,7 @@ func changeOfLayout(t *testing.T) {
 	c.surplus = c.counted(t)
 
 	c.exactly(t, func() {})
-	for range 3 {
+	for range 2 {
 		c.change(t, "rules")
 		c.change(t, "sets")
 	}
