@@ -75,19 +75,19 @@ func TestLayoutSwitch(t *testing.T) {
 		lab.Command(t, "ip", "neighbor", "flush", "dev", "br-lan", "nud", "all")
 		i := install(t, r)
 		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
-		tx := flow.Send(t, 10, 1000)
+		flow.Send(t, 1, 1)
+		var tx uint64
 		i.run(t, "--accounting=sets")
-		tx = 0
-		late := map[string]*lab.Flow{"rules": lab.UDP(t, "udp4", r.Phone, r.Server), "flows": lab.UDP(t, "udp4", r.Printer, r.Server)}
+		newcomers := map[string]*lab.Host{"rules": r.Phone, "flows": r.Printer}
 		before := "sets"
 		for _, layout := range []string{"rules", "off", "sets", "off", "sets", "flows", "rules"} {
 			want := series{"network_metrics_exporter_accounting_resets_total": 0, "network_metrics_exporter_accounting_repairs_total": 0}
-			if newcomer, ok := late[layout]; ok {
-				delete(late, layout)
-				host := map[string]*lab.Host{"rules": r.Phone, "flows": r.Printer}[layout]
+			if host := newcomers[layout]; host != nil {
+				delete(newcomers, layout)
 				lab.Command(t, "ip", "netns", "exec", host.Name, "ping", "-q", "-c", "1", "192.168.10.1")
 				i.run(t, "--accounting="+before)
-				want[fmt.Sprintf(`client_traffic_bytes{direction="tx",ip="%v",client="%s"}`, host.IPv4, host.Name)] = float64(newcomer.Send(t, 10, 1000))
+				want[fmt.Sprintf(`client_traffic_bytes{direction="tx",ip="%v",client="%s"}`, host.IPv4, host.Name)] =
+					float64(lab.UDP(t, "udp4", host, r.Server).Send(t, 10, 1000))
 			}
 			tx += flow.Send(t, 10, 1000)
 			want[`client_traffic_bytes{direction="tx",ip="192.168.10.100",client="laptop"}`] = float64(tx)
