@@ -97,6 +97,24 @@ func TestLayoutSwitch(t *testing.T) {
 	})
 }
 
+// TestSetsBesideRules has off read rules that somebody made, while the sets of an
+// earlier run go on counting: what those show is not counted again when they go.
+func TestSetsBesideRules(t *testing.T) {
+	t.Parallel()
+	lab.Run(t, func(t *testing.T, r *lab.Router) {
+		i := install(t, r)
+		flow := lab.UDP(t, "udp4", r.Laptop, r.Server)
+		i.run(t, "--accounting=sets")
+		tx := flow.Send(t, 10, 1000)
+		i.run(t, "--accounting=sets")
+		lab.Nft(t, rules)
+		for _, layout := range []string{"off", "rules", "rules"} {
+			i.run(t, "--accounting="+layout).expect(t, series{up: float64(tx)})
+			tx += flow.Send(t, 10, 1000)
+		}
+	})
+}
+
 // TestMaxClients gives the two smaller of three clients one series to share.
 func TestMaxClients(t *testing.T) {
 	t.Parallel()

@@ -198,14 +198,14 @@ func (c *comparison) growth(before, now []Counter, haveBase bool) (delta [2]Traf
 
 // isLoaded reports whether somebody else may have put an object there, with
 // counters that are not zero: neither this run made it nor did the last one read it,
-// which knows of sets beside the rules that it read. Where the last ledger is lost,
-// the run of that one most likely made it.
+// which knows of sets beside rules and reads the rules. Where the last ledger is
+// lost, the run of that one most likely made it.
 func (c *comparison) isLoaded(id CounterID) bool {
 	if c.last.Recovered || c.cfg.Accounting == Off && !c.replaced || c.now.Accounting.IsMade(id) {
 		return false
 	}
 	_, known := slices.BinarySearchFunc(c.before.Objects, id, CounterID.Compare)
-	return !known || c.replaced && c.before.Layout == Rules
+	return !known || c.before.Layout == Rules
 }
 
 // updatePresence takes note of signs of life.
