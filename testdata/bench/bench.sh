@@ -22,7 +22,7 @@ if [[ -w $limit ]]; then
 fi
 
 # As network-metrics-exporter.service has it; whatever is started from here inherits it.
-echo 10000000 >/proc/$$/timerslack_ns
+echo 2000000 >/proc/$$/timerslack_ns
 
 go build -o .cache/bench ./testdata/bench
 testdata/lab/namespaces.sh .cache/bench "$@"
