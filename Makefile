@@ -23,7 +23,7 @@ VERSION     = $(shell systemd/version.sh)
 # When the commit was made; no wall clock before it is believed.
 BUILD_DATE  = $(shell date --utc +%FT%TZ --date=@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)})
 OUTPUT      = network-metrics-exporter
-FUZZTIME    = 10s
+FUZZTIME    = 7s
 SOAK_RUNS   = 20000
 SOURCES     = *.go sources state testdata
 PACKAGES    = ./... $(addprefix ./testdata/,bench grafana grafana/week kernels lab nix release strict systemd vm/...)
