@@ -154,8 +154,9 @@ func (c *comparison) observeAddress(s *sources, addr netip.Addr) {
 	}
 }
 
-// keepClient puts a client behind those of the next ledger: in the place of one of the last,
-// as long as there is one that has been read. rest are those that are still to be.
+// keepClient puts a client behind those of the next ledger. They take the places of
+// those of the last one that have been read; once more have come than gone, they move
+// to places of their own. rest are those of the last ledger that are still to be read.
 func (c *comparison) keepClient(client *Client, rest []Client) {
 	n := len(c.next.Clients)
 	if clients := c.next.Clients; len(rest) > 0 && n < cap(clients) && &clients[:n+1][n] == &rest[0] {

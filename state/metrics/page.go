@@ -52,8 +52,8 @@ func (p *page) begin(name, help string, kind dto.MetricType) {
 }
 
 // eachLabels yields the text of the labels of each of so many series, as [page.add]
-// takes it, until the next one. Many are rendered at once, which costs half as much
-// as one by one.
+// takes it, until the next one. They are rendered many at a time, as each call of
+// expfmt takes time of its own.
 func (p *page) eachLabels(names []string, series int, values func(i int) [maxLabels]string) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
 		for from := 0; from < series; from += seriesAtOnce {
