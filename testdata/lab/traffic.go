@@ -145,7 +145,8 @@ func TCPVia(t *testing.T, via netip.AddrPort, from, to *Host) *Connection {
 }
 
 // connect listens at one end and dials from the other, the listener's own
-// address unless another one is given.
+// address unless another one is given. Neither asks after the other one while they
+// are silent: whatever is sent, the test sends.
 func connect(t *testing.T, from, to *Host, listen, dial netip.AddrPort) *Connection {
 	t.Helper()
 	c := &Connection{}
@@ -162,7 +163,7 @@ func connect(t *testing.T, from, to *Host, listen, dial netip.AddrPort) *Connect
 			dial = listener.Addr().(*net.TCPAddr).AddrPort()
 		}
 		err = from.Do(func() error {
-			conn, err := net.DialTimeout("tcp", dial.String(), trafficLimit)
+			conn, err := (&net.Dialer{Timeout: trafficLimit, KeepAlive: -1}).Dial("tcp", dial.String())
 			if err == nil {
 				c.From = conn.(*net.TCPConn)
 			}
@@ -171,8 +172,10 @@ func connect(t *testing.T, from, to *Host, listen, dial netip.AddrPort) *Connect
 		if err != nil {
 			return err
 		}
-		c.To, err = listener.AcceptTCP()
-		return err
+		if c.To, err = listener.AcceptTCP(); err != nil {
+			return err
+		}
+		return c.To.SetKeepAlive(false)
 	})
 	if c.From != nil {
 		t.Cleanup(func() { c.From.Close() })
