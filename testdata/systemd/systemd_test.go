@@ -178,32 +178,27 @@ func lateLAN(t *testing.T, r *router) {
 	r.says(t, `msg="neighbor works again"`)
 }
 
-// fifteenTicks watches for 30 seconds, and starts the service by hand in between.
+// fifteenTicks watches fifteen ticks, and starts the service by hand in between. On a
+// machine that has a lot to do a tick may come late, and none ever comes early.
 func fifteenTicks(t *testing.T, r *router) {
 	const ticks, byHand = 15, 3
-	begin := time.Now().Truncate(2 * time.Second).Add(2 * time.Second)
-	seen := make(map[int]int) // samples by tick
-	samples := 0
-	for last, started := 0.0, 0; time.Since(begin) < 2*ticks*time.Second; time.Sleep(50 * time.Millisecond) {
+	last, samples, started := r.lastRun(t), 0, 0
+	begin := time.Now()
+	for deadline := begin.Add(6 * ticks * time.Second); samples < ticks+byHand; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d samples in %v, want %d ticks and %d starts by hand", samples, time.Since(begin), ticks, byHand)
+		}
 		if at := r.lastRun(t); at != last {
 			last = at
-			if since := at - float64(begin.Unix()); since >= 0 {
-				seen[int(since/2)]++
-				samples++
-			}
+			samples++
 		}
-		if started < byHand && len(seen) > 4+started {
+		if started < byHand && samples > 4+2*started {
 			r.run(t, "systemctl", "start", service)
 			started++
 		}
 	}
-	for tick := range ticks {
-		if seen[tick] == 0 {
-			t.Errorf("no sample in the two seconds of tick %d of %d", tick+1, ticks)
-		}
-	}
-	if samples > ticks+byHand+1 {
-		t.Errorf("%d samples of %d ticks and %d starts by hand", samples, ticks, byHand)
+	if most := int(time.Since(begin)/(2*time.Second)) + 1 + byHand; samples > most {
+		t.Errorf("%d samples in %v, want at most %d", samples, time.Since(begin), most)
 	}
 	r.says(t)
 }
