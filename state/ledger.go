@@ -164,7 +164,7 @@ func (l *Ledger) DeviceOf(c *Client) (i int, ok bool) {
 
 // isAt reports whether a hint is right.
 func (l *Ledger) isAt(id DeviceID, hint uint32) bool {
-	return int(hint) < len(l.Devices) && l.Devices[hint].ID == id
+	return uint64(hint) < uint64(len(l.Devices)) && l.Devices[hint].ID == id
 }
 
 // compareIDs orders a device against an ID, for binary searches.
