@@ -30,11 +30,7 @@ func decodeLedger(body []byte) (*state.Ledger, bool) {
 	d.makeRoom(body)
 	d.wall = time.Time{}.UnixNano()
 	var last protowire.Number
-	for rest := body; ; {
-		f, ok := d.next(&rest)
-		if !ok {
-			break
-		}
+	for f := range d.fields(body) {
 		if f.num < last {
 			d.bad = true
 		}
@@ -57,13 +53,13 @@ func decodeLedger(body []byte) (*state.Ledger, bool) {
 // checkpoint, false if the file is damaged there.
 func decodeHead(body []byte) (*state.Ledger, bool) {
 	d := ledgerDecoder{Ledger: &state.Ledger{}}
-	for {
-		f, ok := d.next(&body)
-		if !ok || f.num > ledgerHead {
-			return d.Ledger, !d.bad
+	for f := range d.fields(body) {
+		if f.num > ledgerHead {
+			break
 		}
 		d.head(f)
 	}
+	return d.Ledger, !d.bad
 }
 
 // leastRecord is the length of the shortest message that is a client or a device:
@@ -74,11 +70,7 @@ const leastRecord = 6
 // makeRoom counts what there are most of, and makes as much room.
 func (d *ledgerDecoder) makeRoom(body []byte) {
 	var clients, devices, counters int
-	for {
-		f, ok := d.next(&body)
-		if !ok {
-			break
-		}
+	for f := range d.fields(body) {
 		switch f.num {
 		case ledgerClient:
 			clients++
@@ -177,11 +169,7 @@ func (d *ledgerDecoder) prefix(f field) netip.Prefix {
 func (d *ledgerDecoder) fault(message []byte) {
 	var source state.Source
 	var text string
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
+	for f := range d.fields(message) {
 		switch f.num {
 		case faultSource:
 			source = state.Source(d.string(f))

@@ -10,11 +10,7 @@ import (
 
 func (d *ledgerDecoder) readings(message []byte) {
 	a := &d.LastReadings
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
+	for f := range d.fields(message) {
 		switch f.num {
 		case readingsLayout:
 			a.Layout = state.Layout(d.string(f))
@@ -42,11 +38,7 @@ func (d *ledgerDecoder) readings(message []byte) {
 func (d *ledgerDecoder) counters(message []byte) {
 	var addr netip.Addr
 	var all, local []byte
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
+	for f := range d.fields(message) {
 		switch f.num {
 		case countersClient:
 			if at := d.uint(f, uint64(len(d.Clients))); at > 0 {
@@ -94,11 +86,7 @@ func (d *ledgerDecoder) countersOf(counters []state.Counter, addr netip.Addr, pa
 
 func (d *ledgerDecoder) flows(message []byte) {
 	flows := &state.TrackedFlows{Active: make(map[netip.Addr]state.Connections)}
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
+	for f := range d.fields(message) {
 		switch f.num {
 		case flowsUptime:
 			flows.Uptime = d.duration(f)
@@ -115,11 +103,7 @@ func (d *ledgerDecoder) flows(message []byte) {
 func (d *ledgerDecoder) active(flows *state.TrackedFlows, message []byte) {
 	var addr netip.Addr
 	var connections state.Connections
-	for {
-		f, ok := d.next(&message)
-		if !ok {
-			break
-		}
+	for f := range d.fields(message) {
 		switch f.num {
 		case activeAddr:
 			addr = d.addr(d.bytes(f))

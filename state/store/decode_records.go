@@ -100,14 +100,14 @@ func (d *ledgerDecoder) periods(packed []byte) [2]state.PeriodBytes {
 
 // other reads a message that is a total and no more.
 func (d *ledgerDecoder) other(message []byte) {
-	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+	for f := range d.fields(message) {
 		d.totalField(f, &d.Other)
 	}
 }
 
 // otherDevice reads a message that is usage and no more.
 func (d *ledgerDecoder) otherDevice(message []byte) {
-	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+	for f := range d.fields(message) {
 		d.usageField(f, &d.OtherDevice)
 	}
 }
@@ -116,7 +116,7 @@ func (d *ledgerDecoder) device(message []byte) {
 	n := len(d.Devices)
 	d.Devices = d.Devices[:n+1]
 	device := &d.Devices[n]
-	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+	for f := range d.fields(message) {
 		switch f.num {
 		case deviceMAC:
 			device.ID.MAC = d.mac(f)
@@ -165,7 +165,7 @@ func (d *ledgerDecoder) client(message []byte) {
 	n := len(d.Clients)
 	d.Clients = d.Clients[:n+1]
 	c := &d.Clients[n]
-	for f, ok := d.next(&message); ok; f, ok = d.next(&message) {
+	for f := range d.fields(message) {
 		d.clientField(f, c)
 	}
 	if !c.Addr.IsValid() || n > 0 && !d.Clients[n-1].Addr.Less(c.Addr) {

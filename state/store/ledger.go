@@ -17,8 +17,9 @@ import (
 //
 // The number of a field never changes. In a message the fields are in the order of
 // their numbers, as what some of them say is told by others before. A field that is
-// added gets a number that is free, in what has a total or is usage from 32 on. An older program passes over it, so
-// that it takes no new version. Versions 1 and 2 had other formats, see legacy.go.
+// added gets a number that is free, in what has a total or is usage from 32 on. An
+// older program passes over it, so that it takes no new version. Versions 1 and 2 had
+// other formats, see legacy.go.
 //
 // The file is small, and quick to write and read, as most of what it holds is told
 // by what it holds already: a time by how long it was before Ledger.Steady, a

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -152,6 +153,18 @@ func (d *decoder) next(message *[]byte) (f field, ok bool) {
 	}
 	*message = b[n:]
 	return f, true
+}
+
+// fields yields the fields of a message, as far as it is good.
+func (d *decoder) fields(message []byte) iter.Seq[field] {
+	return func(yield func(field) bool) {
+		for {
+			f, ok := d.next(&message)
+			if !ok || !yield(f) {
+				return
+			}
+		}
+	}
 }
 
 // uint returns a number of no more than most.
