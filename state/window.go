@@ -52,8 +52,8 @@ func (a *slotArena) appendSlot(old []WindowSlot, starts []time.Duration, delta [
 	*a = append(*a, old...)
 	if n := len(*a) - 1; n >= from && (*a)[n].Start == slot.Start {
 		same := &(*a)[n]
-		for d := range slot.Delta {
-			same.Delta[d] = same.Delta[d].plus(slot.Delta[d])
+		same.Delta = sum(same.Delta, slot.Delta)
+		for d := range slot.Peak {
 			same.Peak[d] = max(same.Peak[d], slot.Peak[d])
 		}
 	} else {
@@ -77,9 +77,7 @@ func (s *CounterState) overWindow(length time.Duration) (peak, average [2]float6
 // inWindow returns what was moved within the window.
 func (s *CounterState) inWindow() (delta [2]Traffic) {
 	for i := range s.Slots {
-		for d := range delta {
-			delta[d] = delta[d].plus(s.Slots[i].Delta[d])
-		}
+		delta = sum(delta, s.Slots[i].Delta)
 	}
 	return delta
 }

@@ -48,7 +48,7 @@ func (p *page) begin(name, help string, kind dto.MetricType) {
 	zero := 0.0
 	series := &dto.Metric{Counter: &dto.Counter{Value: &zero}, Gauge: &dto.Gauge{Value: &zero}}
 	text := p.render(&dto.MetricFamily{Name: &name, Help: &help, Type: &kind, Metric: []*dto.Metric{series}})
-	p.name, p.head = name, bytes.Clone(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1])
+	p.name, p.head = name, p.keep(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1])
 }
 
 // eachLabels yields the text of the labels of each of so many series, as [page.add]
